@@ -1,0 +1,1 @@
+//! Credentials: where secrets come from, and how they enter a request

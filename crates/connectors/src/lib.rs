@@ -1,0 +1,1 @@
+//! The interpreter of connector files, and the built-in providers

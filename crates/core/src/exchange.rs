@@ -1,0 +1,241 @@
+//! One request, one response, and the trait of everything that turns the one into the other.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use url::Url;
+
+use crate::{BoxFuture, Kind, Secret, Timestamp};
+
+/// An HTTP method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Read.
+    Get,
+    /// Create, or search.
+    Post,
+    /// Replace, or bulk upsert.
+    Put,
+    /// Change in part.
+    Patch,
+    /// Remove.
+    Delete,
+}
+
+impl Method {
+    /// The method as it is sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// What a request is for. Error rules may differ by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// A page of a stream.
+    Read,
+    /// The connector's check call.
+    Check,
+}
+
+/// Where a value stands in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A header.
+    Header,
+    /// A query parameter.
+    Query,
+}
+
+/// A secret text, and where in the request it goes.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Header or query.
+    pub place: Place,
+    /// The header's or parameter's name.
+    pub name: String,
+    /// The whole value, such as `Bearer` and the token.
+    pub value: Secret,
+}
+
+/// How a credential signs a request: which value goes where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Header or query.
+    pub place: Place,
+    /// The header's or parameter's name.
+    pub name: String,
+    /// What its value is made of.
+    pub form: SignatureForm,
+}
+
+/// What the value of a [`Signature`] is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignatureForm {
+    /// The pieces, one after the other.
+    Text(Vec<SignaturePiece>),
+    /// `Basic` and the base64 of user name, colon, password (RFC 7617).
+    Basic {
+        /// The user name.
+        username: Vec<SignaturePiece>,
+        /// The password; may be empty.
+        password: Vec<SignaturePiece>,
+    },
+}
+
+/// A piece of a signature's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignaturePiece {
+    /// Text of the connector file.
+    Text(String),
+    /// The credential's secret of this name.
+    Secret(String),
+}
+
+/// A request body.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// Its media type.
+    pub content_type: &'static str,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+/// A request before it is sent.
+///
+/// Secrets are kept apart from everything that may be printed: `url` and `headers` hold none, `secret` is
+/// filled in by the auth layer and put in place by `http` alone, at the moment of sending.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Scheme, host, path and the query without secrets. Safe to print.
+    pub url: Url,
+    /// Headers without secrets.
+    pub headers: Vec<(String, String)>,
+    /// The body, if any.
+    pub body: Option<Body>,
+    /// Secrets and their places.
+    pub secrets: Vec<Part>,
+    /// What it is for.
+    pub operation: Operation,
+    /// Whether sending it twice is the same as sending it once.
+    pub repeatable: bool,
+    /// Whether a redirect inside the same host may be followed. One to another host never is.
+    pub follow_redirects: bool,
+}
+
+/// A response, its body whole and decoded.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers, names in lower case, in the order they came.
+    pub headers: Vec<(String, String)>,
+    /// The body after content decoding. Never cut short: a body that ends early is an error.
+    pub body: Bytes,
+    /// When the first byte arrived, by the wall clock of this machine, UTC.
+    pub first_byte_at: Timestamp,
+    /// From sending to the last byte.
+    pub elapsed: Duration,
+    /// Time spent waiting for a permit before it was sent.
+    pub waited: Duration,
+}
+
+impl Response {
+    /// The first header of that (lower-case) name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// Why no response came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchErrorKind {
+    /// The host's name is unknown.
+    Unresolved,
+    /// Nothing listens there, or the network is down.
+    Refused,
+    /// The secure channel could not be made.
+    Tls,
+    /// No answer in time.
+    Timeout,
+    /// The connection broke, or the body was cut short.
+    Broken,
+    /// We would not send it: a secret over plain http, or to a host it does not belong to.
+    Forbidden,
+    /// A redirect that must not be followed.
+    Redirect,
+    /// The user stopped the run.
+    Stopped,
+}
+
+/// No response came.
+///
+/// The message is safe to print: it holds host and path, never a query value.
+#[derive(Clone, Debug)]
+pub struct FetchError {
+    /// What happened, for the program.
+    pub kind: FetchErrorKind,
+    /// What happened, for people.
+    pub message: String,
+}
+
+impl FetchError {
+    /// Whether another attempt may help.
+    pub fn temporary(&self) -> bool {
+        match self.kind {
+            FetchErrorKind::Unresolved
+            | FetchErrorKind::Refused
+            | FetchErrorKind::Timeout
+            | FetchErrorKind::Broken => true,
+            FetchErrorKind::Tls
+            | FetchErrorKind::Forbidden
+            | FetchErrorKind::Redirect
+            | FetchErrorKind::Stopped => false,
+        }
+    }
+
+    /// What it means for the run when it stays.
+    pub fn run_kind(&self) -> Kind {
+        match self.kind {
+            FetchErrorKind::Unresolved | FetchErrorKind::Refused | FetchErrorKind::Tls => Kind::Environment,
+            FetchErrorKind::Timeout | FetchErrorKind::Broken => Kind::Failed,
+            FetchErrorKind::Forbidden | FetchErrorKind::Redirect => Kind::Refused,
+            FetchErrorKind::Stopped => Kind::Stopped,
+        }
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for FetchError {}
+
+/// Turns one request into one response.
+///
+/// Contract: one call sends at most one request (a followed redirect apart). A response is returned whatever
+/// its status; what it means is decided above. Dropping the future abandons the request, nothing else.
+pub trait Fetch: Send + Sync {
+    /// Sends the request and waits for the whole response.
+    fn fetch<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, FetchError>>;
+}
+
+/// Where the provider's word "too fast" is heard.
+///
+/// Contract: after `pause_for` returns, no request of the same budget is sent before the time is over; a later
+/// call may lengthen the pause and never shortens it. Requests under way are not touched.
+pub trait Pause: Send + Sync {
+    /// Holds back every request of the budget for so long.
+    fn pause_for(&self, duration: Duration);
+}

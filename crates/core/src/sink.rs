@@ -1,0 +1,185 @@
+//! The trait of every place where rows land.
+
+use std::fmt;
+
+use arrow::record_batch::RecordBatch;
+
+use crate::{Checkpoint, Explain, Kind, RunId, Schema};
+
+/// What a write does to the rows that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disposition {
+    /// Adds rows.
+    Append,
+    /// The table becomes this listing, visible when it is whole.
+    Replace,
+    /// The last row per key wins; rows that were not seen stay.
+    Merge,
+}
+
+impl Disposition {
+    /// The word in a pipeline file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Replace => "replace",
+            Self::Merge => "merge",
+        }
+    }
+}
+
+/// How a stream begins in its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// Where the last run left off, be it inside a slice.
+    Continue,
+    /// From nothing, into a new table that is switched in when it is whole (`--full-refresh`).
+    Anew,
+}
+
+/// What a stream wants of its table.
+#[derive(Clone, Debug)]
+pub struct TableSpec {
+    /// The pipeline that owns the table.
+    pub pipeline: String,
+    /// The stream that fills it.
+    pub stream: String,
+    /// Names of the key's columns; empty where there is no key.
+    pub key: Vec<String>,
+    /// The column that orders the versions of one key; absent, the order read decides.
+    pub order: Option<String>,
+    /// What a write does.
+    pub disposition: Disposition,
+    /// How it begins.
+    pub begin: Begin,
+    /// The run that writes.
+    pub run: RunId,
+    /// Bytes this table may hold in memory.
+    pub memory: usize,
+}
+
+/// What a sink can do. A disposition it lacks is refused when the file is checked.
+#[derive(Clone, Debug)]
+pub struct Capability {
+    /// Its dispositions.
+    pub dispositions: &'static [Disposition],
+}
+
+/// What was found when a table was opened.
+#[derive(Clone, Debug, Default)]
+pub struct Opened {
+    /// The last durable checkpoint; absent on a new table or a new beginning.
+    pub checkpoint: Option<Checkpoint>,
+    /// Rows a reader sees now.
+    pub rows: u64,
+    /// Whether a new table is being built beside the one that readers see.
+    pub building: bool,
+}
+
+/// What a commit did with the rows written since the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Rows that are new or changed something.
+    pub loaded: u64,
+    /// Rows equal to the stored one, or already taken.
+    pub deduplicated: u64,
+}
+
+/// What a publication did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Rows of this run that a commit had counted as loaded and that turned out to be equal to the stored
+    /// one or superseded within the run: the engine moves them to `deduplicated`.
+    pub unchanged: u64,
+    /// Bytes of older files that had to be written again.
+    pub rewritten_bytes: u64,
+}
+
+/// A destination.
+pub trait Sink: Send + Sync {
+    /// What it can do.
+    fn capability(&self) -> Capability;
+
+    /// Opens the table of a stream, making it where it does not exist.
+    ///
+    /// Refuses a table that another pipeline or stream owns ([`Kind::Refused`]) and one that another process
+    /// is writing ([`Kind::Environment`]).
+    fn open(&self, spec: &TableSpec) -> Result<Box<dyn Table>, SinkError>;
+}
+
+/// One table while a stream is written to it.
+///
+/// Contract:
+/// - The checkpoint and the rows it covers become durable in one step, or the rows first. Never the
+///   checkpoint first.
+/// - Nobody sees rows of a commit in part. Under [`Disposition::Replace`] and [`Begin::Anew`] nobody sees any
+///   row before `finish`.
+/// - Dropping a table forgets what was written since the last commit and nothing else. Killing the process
+///   at any instant does the same.
+/// - Calls block and come from one thread. A sink that speaks over a network brings its own runtime.
+/// - After an error the table is only good for dropping.
+pub trait Table: Send {
+    /// What was found when it was opened.
+    fn opened(&self) -> &Opened;
+
+    /// Makes the table fit a schema. It has every column of the one before, in the same places; types may be
+    /// wider. Takes effect with the next commit; batches written from now on have exactly
+    /// [`Schema::arrow`].
+    fn evolve(&mut self, schema: &Schema) -> Result<(), SinkError>;
+
+    /// Stages rows. Nobody can see them yet.
+    fn write(&mut self, batch: RecordBatch) -> Result<(), SinkError>;
+
+    /// Makes the staged rows and the checkpoint durable.
+    fn commit(&mut self, checkpoint: &Checkpoint) -> Result<Receipt, SinkError>;
+
+    /// Makes visible what is durable, where the sink has not done so at the commit. Called at intervals and
+    /// when the stream stops early. Does nothing while a new table is being built.
+    fn publish(&mut self) -> Result<Published, SinkError>;
+
+    /// Commits the last rows of a complete slice and makes everything visible; switches a new table in.
+    fn finish(&mut self, checkpoint: &Checkpoint) -> Result<(Receipt, Published), SinkError>;
+
+    /// The slice starts again from its beginning. A new table that is being built forgets its rows; of other
+    /// tables nothing is forgotten, since the key tells what was taken.
+    fn restart(&mut self) -> Result<(), SinkError>;
+}
+
+/// What a sink could not do.
+#[derive(Debug)]
+pub struct SinkError {
+    /// What it means for the run.
+    pub kind: Kind,
+    /// A stable word for it: `disk_full`, `destination_owned`, `destination_locked`, `not_writable`, …
+    pub code: &'static str,
+    /// What could not be done, and to which path.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The cause.
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl fmt::Display for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for SinkError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|e| e as _)
+    }
+}
+
+impl Explain for SinkError {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+    fn code(&self) -> &'static str {
+        self.code
+    }
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+}

@@ -1,0 +1,1 @@
+//! How one run goes: plan, read, shape, write, commit

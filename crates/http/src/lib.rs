@@ -1,0 +1,1 @@
+//! Transport, retry and redaction; the only crate that connects or listens

@@ -1,0 +1,1 @@
+//! Budgets over several horizons: exact sliding windows and pauses

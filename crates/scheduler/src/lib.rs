@@ -1,0 +1,1 @@
+//! When a run starts: for now, a schedule of one

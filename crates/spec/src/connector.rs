@@ -1,0 +1,294 @@
+//! A connector file as written: one provider's API, as plain data.
+
+use std::time::Duration;
+
+use crate::{Condition, Rate, Spanned, Template};
+
+/// A connector file.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    /// The provider's name, `[a-z][a-z0-9_-]*`.
+    pub connector: Spanned<String>,
+    /// The file's own version, for people.
+    pub version: Option<String>,
+    /// The provider's name for people.
+    pub title: Option<String>,
+    /// Settings that the URLs need, in the order written.
+    pub config: Vec<(Spanned<String>, ConfigField)>,
+    /// Scheme, host and path before every relative path.
+    pub base_url: Spanned<Template>,
+    /// Headers of every request.
+    pub headers: Vec<(String, Template)>,
+    /// Whether a redirect inside the host is followed.
+    pub redirects: Redirects,
+    /// How requests are signed.
+    pub auth: Auth,
+    /// What the provider allows.
+    pub rate_limit: RateLimit,
+    /// What answers mean, asked in order, before the default table.
+    pub errors: Vec<ErrorRule>,
+    /// The request that tells whether a credential works.
+    pub check: Option<RequestSpec>,
+    /// What every stream begins with.
+    pub defaults: Stream,
+    /// The streams, in the order written.
+    pub streams: Vec<(Spanned<String>, Stream)>,
+}
+
+/// A setting.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigField {
+    /// What kind of value it is.
+    pub kind: ConfigKind,
+    /// The value without a setting.
+    pub default: Option<String>,
+    /// Whether it may be absent without a default.
+    pub optional: bool,
+    /// A regular expression that the whole value must match.
+    pub pattern: Option<Spanned<String>>,
+    /// What is stripped from the value before anything else: `scheme` (and anything after the host), or an
+    /// ending such as `.flowlu.com`.
+    pub clean: Vec<String>,
+    /// What it is and where to find it, for people.
+    pub help: Option<String>,
+}
+
+/// The kinds of setting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ConfigKind {
+    /// Any text.
+    #[default]
+    Text,
+    /// A whole number.
+    Int,
+    /// `true` or `false`.
+    Bool,
+    /// `YYYY-MM-DD`.
+    Date,
+    /// An absolute http or https URL.
+    Url,
+    /// One label of a host name (RFC 1123): letters, digits and inner hyphens, at most 63.
+    HostLabel,
+    /// One of these.
+    Enum(Vec<String>),
+}
+
+/// Whether a redirect inside the host is followed. One to another host never is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redirects {
+    /// Followed inside the host.
+    #[default]
+    SameHost,
+    /// Never followed.
+    Never,
+}
+
+/// How requests are signed. Only the `secret` root may stand in these holes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// `Authorization: Bearer …` (RFC 6750).
+    Bearer(Template),
+    /// Headers.
+    Header(Vec<(String, Template)>),
+    /// Query parameters.
+    Query(Vec<(String, Template)>),
+    /// `Authorization: Basic …` (RFC 7617).
+    Basic {
+        /// The user name.
+        username: Template,
+        /// The password; empty where the provider wants none.
+        password: Template,
+    },
+}
+
+/// What the provider allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RateLimit {
+    /// All of them must allow a request.
+    pub limits: Vec<Rate>,
+    /// At most this many requests under way.
+    pub concurrency: Option<u32>,
+}
+
+/// One rule of `errors`.
+#[derive(Clone, Debug)]
+pub struct ErrorRule {
+    /// Statuses it is for; empty means any 2xx.
+    pub status: Vec<u16>,
+    /// Conditions over `body.…` and `headers.…`.
+    pub when: Condition,
+    /// Operations it is for; empty means all.
+    pub op: Vec<sync_core::Operation>,
+    /// What it means.
+    pub is: sync_core::Verdict,
+    /// How long to wait before the next attempt.
+    pub wait: Option<Wait>,
+    /// What to tell people, with holes over `body`, `headers`, `status`.
+    pub say: Option<Template>,
+}
+
+/// How long to wait: a header of the answer, else a fixed time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// The header that says it, in lower case.
+    pub header: Option<String>,
+    /// Without the header.
+    pub default: Option<Duration>,
+}
+
+/// A request: a method, a path, and what goes with it. The parts that are absent are inherited.
+#[derive(Clone, Debug, Default)]
+pub struct RequestSpec {
+    /// Method and path; the path is relative to `base_url`.
+    pub target: Option<(RequestMethod, Spanned<Template>)>,
+    /// Query parameters in order. `None` removes an inherited one.
+    pub query: Vec<(String, Option<Template>)>,
+    /// Headers. `None` removes an inherited one.
+    pub headers: Vec<(String, Option<Template>)>,
+    /// A JSON body.
+    pub body: Option<BodyTemplate>,
+}
+
+/// The methods that read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestMethod {
+    /// `get:`
+    Get,
+    /// `post:`, for searches.
+    Post,
+}
+
+/// A JSON value with holes in its texts. A text that is exactly one hole keeps the value's own type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BodyTemplate {
+    /// A constant.
+    Const(serde_json::Value),
+    /// A text with holes.
+    Text(Template),
+    /// An object, in order.
+    Object(Vec<(String, BodyTemplate)>),
+    /// A list.
+    List(Vec<BodyTemplate>),
+}
+
+/// A stream as written. What is `None` is inherited from `defaults`.
+#[derive(Clone, Debug, Default)]
+pub struct Stream {
+    /// Its request.
+    pub request: RequestSpec,
+    /// Where the rows are: the first path that is a list. Absent everywhere, the whole answer is the list.
+    pub records: Option<Vec<Spanned<FieldPath>>>,
+    /// Only rows for which it holds.
+    pub keep: Option<Condition>,
+    /// The fields of the primary key; empty means none.
+    pub key: Option<Vec<String>>,
+    /// How to go on.
+    pub paginate: Option<Paginate>,
+    /// How changes are told.
+    pub cursor: Option<CursorWord>,
+    /// Whether it is off unless asked for by name.
+    pub unverified: Option<bool>,
+    /// A word for people.
+    pub description: Option<String>,
+}
+
+/// A path into a record or an answer: `a.b`, `custom."# Open Tickets"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldPath(pub Vec<String>);
+
+/// `paginate:` as written.
+#[derive(Clone, Debug, Default)]
+pub struct Paginate {
+    /// The kind; absent in a stream that changes only the size or the stop.
+    pub kind: Option<PaginateKind>,
+    /// The size parameter and its value.
+    pub size: Option<(String, u64)>,
+    /// When the listing is over.
+    pub stop: Option<StopRule>,
+}
+
+/// The kinds of pagination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaginateKind {
+    /// One answer is the whole listing.
+    None,
+    /// A page number.
+    Page {
+        /// The query parameter.
+        param: String,
+        /// The number of the first page.
+        first: u64,
+    },
+    /// The number of rows to pass over.
+    Offset {
+        /// The query parameter.
+        param: String,
+    },
+}
+
+/// When a listing is over. An empty page ends every listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StopRule {
+    /// After a page with fewer rows than asked for. Only where the server is known not to clamp.
+    Short,
+    /// After a page without rows.
+    #[default]
+    Empty,
+    /// When as many rows as the first of these paths says were received.
+    Total(Vec<FieldPath>),
+}
+
+/// `cursor:` in a connector.
+#[derive(Clone, Debug)]
+pub enum CursorWord {
+    /// `none`: rows carry nothing that tells a change.
+    None,
+    /// Its parts; absent ones are inherited.
+    Some(Box<Cursor>),
+}
+
+/// How changes are told.
+#[derive(Clone, Debug, Default)]
+pub struct Cursor {
+    /// The field that orders changes.
+    pub field: Option<FieldPath>,
+    /// How its values read.
+    pub format: Option<CursorFormat>,
+    /// Who compares.
+    pub mode: Option<CursorMode>,
+    /// Query parameters that sort the listing newest first.
+    pub newest_first: Option<Vec<(String, Template)>>,
+    /// The first read begins here.
+    pub start: Option<Spanned<String>>,
+    /// The margin that is read again.
+    pub lookback: Option<Duration>,
+    /// How long a change may stay invisible.
+    pub hold_back: Option<Duration>,
+}
+
+/// Who compares cursor values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CursorMode {
+    /// This program: the API has no filter for changes.
+    Client,
+}
+
+/// How cursor values read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CursorFormat {
+    /// ISO 8601 with a zone.
+    Iso,
+    /// The same, with milliseconds where it is written.
+    IsoMs,
+    /// Seconds since 1970.
+    Epoch,
+    /// Milliseconds since 1970.
+    EpochMs,
+    /// `YYYY-MM-DD`.
+    Date,
+    /// `%Y %m %d %H %M %S` and literal text.
+    Strftime(String),
+}

@@ -1,0 +1,199 @@
+//! A pipeline file as written: what one person wants moved, from where, to where, when.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use sync_core::Disposition;
+
+use crate::{CursorMode, Document, FieldPath, Rate, Spanned};
+
+/// A pipeline file.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// The file it was read from, for findings that come later.
+    pub document: Document,
+    /// Its name: as written, else the file's without its ending.
+    pub name: Spanned<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// From where.
+    pub source: Source,
+    /// What every stream begins with.
+    pub defaults: StreamOptions,
+    /// Which streams.
+    pub streams: Streams,
+    /// To where.
+    pub destination: Destination,
+    /// When. Only the daemon reads it.
+    pub schedule: Option<Schedule>,
+}
+
+/// `source:`.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// A built-in connector's name, or a path that begins with `.` or `/`.
+    pub connector: Spanned<String>,
+    /// The credential; absent means the connector's environment variable.
+    pub credential: Option<Spanned<CredentialRef>>,
+    /// The connector's settings. Numbers and booleans as they were written.
+    pub config: Vec<(Spanned<String>, Spanned<String>)>,
+    /// Replaces the connector's whole base.
+    pub base_url: Option<Spanned<String>>,
+    /// Replaces the connector's limits.
+    pub rate_limit: Option<PipelineRateLimit>,
+    /// How long to go on trying.
+    pub retry: Option<Retry>,
+}
+
+/// `credential:`. A reference is a text that names where the secret is; the secret itself is never in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialRef {
+    /// `${env:NAME}`, `${file:PATH}`: fills the connector's single secret.
+    One(SecretRef),
+    /// Secret name to reference.
+    Many(Vec<(Spanned<String>, SecretRef)>),
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    /// An environment variable.
+    Env(String),
+    /// A file; a relative path starts at the pipeline file. A final line end is not part of the secret.
+    File(String),
+}
+
+/// `rate_limit:` of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PipelineRateLimit {
+    /// Replaces the connector's limits.
+    pub limits: Option<Vec<Rate>>,
+    /// Replaces the connector's concurrency.
+    pub concurrency: Option<NonZeroU32>,
+}
+
+/// `retry:` of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts of one request, the first included.
+    pub attempts: Option<NonZeroU32>,
+    /// From the first attempt to the last, at most.
+    pub max_wait: Option<Duration>,
+}
+
+/// `streams:`.
+#[derive(Clone, Debug)]
+pub enum Streams {
+    /// `"*"`: every verified stream.
+    All,
+    /// Those named, in order, with what replaces the defaults.
+    Named(Vec<(Spanned<String>, StreamOptions)>),
+}
+
+/// What a pipeline says about a stream. Absent parts come from `defaults`, then from the connector.
+#[derive(Clone, Debug, Default)]
+pub struct StreamOptions {
+    /// The fields of the primary key.
+    pub primary_key: Option<Spanned<Vec<String>>>,
+    /// Narrows the connector's cursor.
+    pub cursor: Option<Spanned<PipelineCursor>>,
+    /// The write disposition.
+    pub write: Option<Spanned<Disposition>>,
+}
+
+/// `cursor:` of a stream in a pipeline.
+#[derive(Clone, Debug, Default)]
+pub struct PipelineCursor {
+    /// The field that orders changes.
+    pub field: Option<FieldPath>,
+    /// Who compares.
+    pub mode: Option<CursorMode>,
+    /// The first read begins here.
+    pub start: Option<Spanned<String>>,
+    /// The margin that is read again.
+    pub lookback: Option<Duration>,
+}
+
+/// `destination:`.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// A folder of Parquet files for each stream.
+    Parquet(ParquetDestination),
+    /// A table of a SQLite database for each stream.
+    Sqlite(SqliteDestination),
+}
+
+/// `parquet://DIR`, or `parquet: { path: … }`.
+#[derive(Clone, Debug)]
+pub struct ParquetDestination {
+    /// The folder of one stream; `{stream}` and `{pipeline}` are filled in. Relative paths start at the
+    /// pipeline file.
+    pub path: Spanned<String>,
+    /// How pages are packed.
+    pub compression: Compression,
+    /// A file is closed when it has about this many bytes.
+    pub target_file: u64,
+}
+
+/// How Parquet pages are packed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Zstandard, level 1.
+    #[default]
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// Not at all.
+    None,
+}
+
+/// `sqlite://FILE`, or `sqlite: { path: … }`.
+#[derive(Clone, Debug)]
+pub struct SqliteDestination {
+    /// The database file; `{pipeline}` is filled in. A relative path starts at the pipeline file.
+    pub path: Spanned<String>,
+}
+
+/// `schedule:`.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// When it is due.
+    pub due: Due,
+    /// The zone of `cron`, an IANA name. Default UTC.
+    pub timezone: Option<Spanned<String>>,
+    /// At most this much later, by chance.
+    pub jitter: Option<Duration>,
+    /// What happens when the last run is still going.
+    pub on_overlap: OnOverlap,
+    /// What happens to a run that was due while nobody was there.
+    pub on_missed: OnMissed,
+}
+
+/// When a schedule is due.
+#[derive(Clone, Debug)]
+pub enum Due {
+    /// Again and again, so long after the last due time.
+    Every(Duration),
+    /// Five fields, or six with seconds first.
+    Cron(Spanned<String>),
+}
+
+/// What happens when the last run is still going.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnOverlap {
+    /// The new one does not happen.
+    #[default]
+    Skip,
+    /// The new one waits.
+    Queue,
+}
+
+/// What happens to runs that were missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMissed {
+    /// One run makes up for all of them.
+    #[default]
+    RunOnce,
+    /// Nothing.
+    Skip,
+}

@@ -1,0 +1,1 @@
+//! Run ledger, copies and history of checkpoints, the lock of a pipeline

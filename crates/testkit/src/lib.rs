@@ -1,0 +1,1 @@
+//! Fake clock, faults and conformance suites; a dev-dependency only
