@@ -173,6 +173,8 @@ pub enum FetchErrorKind {
     Forbidden,
     /// A redirect that must not be followed.
     Redirect,
+    /// A long window of the budget is spent; waiting for it would take hours.
+    Quota,
     /// The user stopped the run.
     Stopped,
 }
@@ -199,6 +201,7 @@ impl FetchError {
             FetchErrorKind::Tls
             | FetchErrorKind::Forbidden
             | FetchErrorKind::Redirect
+            | FetchErrorKind::Quota
             | FetchErrorKind::Stopped => false,
         }
     }
@@ -209,6 +212,7 @@ impl FetchError {
             FetchErrorKind::Unresolved | FetchErrorKind::Refused | FetchErrorKind::Tls => Kind::Environment,
             FetchErrorKind::Timeout | FetchErrorKind::Broken => Kind::Failed,
             FetchErrorKind::Forbidden | FetchErrorKind::Redirect => Kind::Refused,
+            FetchErrorKind::Quota => Kind::Quota,
             FetchErrorKind::Stopped => Kind::Stopped,
         }
     }

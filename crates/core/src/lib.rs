@@ -7,6 +7,7 @@ mod cast;
 mod checkpoint;
 mod clock;
 mod exchange;
+pub mod form;
 mod outcome;
 mod problem;
 mod report;
@@ -18,7 +19,7 @@ mod watch;
 
 pub use arrow;
 
-pub use cast::{CastError, cast};
+pub use cast::{CastError, cast, conform};
 pub use checkpoint::{Checkpoint, ResumePoint, SavedCursor};
 pub use clock::{Clock, Stop};
 pub use exchange::{

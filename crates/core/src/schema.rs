@@ -176,10 +176,12 @@ impl Schema {
             let lower = name.to_lowercase();
             system::owns(&lower) || self.columns.iter().any(|c| c.name.to_lowercase() == lower)
         };
-        let name = std::iter::once(wanted.to_owned())
-            .chain((2..).map(|n| format!("{wanted}_{n}")))
-            .find(|name| !taken(name))
-            .expect("the numbers do not end");
+        let mut name = wanted.to_owned();
+        let mut n = 1;
+        while taken(&name) {
+            n += 1;
+            name = format!("{wanted}_{n}");
+        }
         self.columns.push(Column { name, field: field.to_owned(), ty, settled, digits });
     }
 
