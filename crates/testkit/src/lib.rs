@@ -1,1 +1,5 @@
-//! Fake clock, faults and conformance suites; a dev-dependency only
+//! What tests of several rooms share. A dev-dependency only.
+
+pub mod clock;
+pub mod fetch;
+pub mod sink;

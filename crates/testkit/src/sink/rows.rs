@@ -1,0 +1,79 @@
+//! A table as an outsider sees it, every value as text.
+
+use sync_core::arrow::array::Array;
+use sync_core::arrow::datatypes::{DataType, TimeUnit};
+use sync_core::arrow::record_batch::RecordBatch;
+use sync_core::{Type, form, system};
+
+/// A table. Values are written as [`form::value`] does, but bools as `0` and `1`; null is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// The names of its columns, the engine's own included.
+    pub columns: Vec<String>,
+    /// Its rows, in any order.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+impl Rows {
+    /// The provider's columns of each row joined with `|`, null as `~`, sorted. What tests compare.
+    ///
+    /// # Panics
+    ///
+    /// Where one of the engine's columns is missing or null.
+    pub fn lines(&self) -> Vec<String> {
+        for name in [system::RUN, system::AT, system::SEQ] {
+            let index = self.columns.iter().position(|c| c == name);
+            let index = index.unwrap_or_else(|| panic!("there is no column {name} in {:?}", self.columns));
+            assert!(self.rows.iter().all(|row| row[index].is_some()), "{name} is null");
+        }
+        let own = |row: &Vec<Option<String>>| {
+            let cells = self.columns.iter().zip(row).filter(|(name, _)| !system::owns(name));
+            cells.map(|(_, cell)| cell.as_deref().unwrap_or("~")).collect::<Vec<_>>().join("|")
+        };
+        let mut lines: Vec<_> = self.rows.iter().map(own).collect();
+        lines.sort();
+        lines
+    }
+
+    /// The names of the provider's columns.
+    pub fn names(&self) -> Vec<&str> {
+        self.columns.iter().map(String::as_str).filter(|name| !system::owns(name)).collect()
+    }
+}
+
+/// Batches of one schema as an outsider's rows.
+///
+/// # Panics
+///
+/// Where a column is of none of the engine's Arrow types.
+pub fn rows_of(batches: &[RecordBatch]) -> Rows {
+    let Some(first) = batches.first() else { return Rows::default() };
+    let columns = first.schema().fields().iter().map(|f| f.name().clone()).collect();
+    let cells = |batch: &RecordBatch, row| batch.columns().iter().map(|c| cell(c, row)).collect();
+    let rows = batches.iter().flat_map(|b| (0..b.num_rows()).map(move |row| cells(b, row))).collect();
+    Rows { columns, rows }
+}
+
+fn cell(array: &dyn Array, row: usize) -> Option<String> {
+    if array.is_null(row) {
+        return None;
+    }
+    let ty = match array.data_type() {
+        DataType::Utf8 => Type::Text,
+        DataType::Int64 => Type::Int,
+        DataType::Float64 => Type::Float,
+        DataType::Decimal128(precision, scale) => Type::Decimal(*precision, *scale as u8),
+        DataType::Boolean => Type::Bool,
+        DataType::Date32 => Type::Date,
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => Type::Timestamp,
+        DataType::Timestamp(TimeUnit::Microsecond, None) => Type::Local,
+        other => panic!("{other} is none of the engine's types"),
+    };
+    let mut text = String::new();
+    form::value(array, row, ty, &mut text);
+    Some(match text.as_str() {
+        "true" if ty == Type::Bool => "1".to_owned(),
+        "false" if ty == Type::Bool => "0".to_owned(),
+        _ => text,
+    })
+}
