@@ -2,11 +2,25 @@
 
 use std::time::Duration;
 
-use crate::{Condition, Rate, Spanned, Template};
+use crate::{Condition, Document, Rate, Spanned, Template};
+
+mod auth;
+mod config;
+mod cursor;
+mod errors;
+mod paginate;
+mod read;
+mod request;
+mod stream;
+
+pub use read::connector_schema;
 
 /// A connector file.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "the fields are the words of the file")]
 pub struct Connector {
+    /// The file it was read from, for findings that come later.
+    pub document: Document,
     /// The provider's name, `[a-z][a-z0-9_-]*`.
     pub connector: Spanned<String>,
     /// The file's own version, for people.
@@ -179,7 +193,8 @@ pub enum BodyTemplate {
 pub struct Stream {
     /// Its request.
     pub request: RequestSpec,
-    /// Where the rows are: the first path that is a list. Absent everywhere, the whole answer is the list.
+    /// Where the rows are: the first path that is a list; a path without names is the whole answer (`.`).
+    /// Absent everywhere, the whole answer is the list.
     pub records: Option<Vec<Spanned<FieldPath>>>,
     /// Only rows for which it holds.
     pub keep: Option<Condition>,

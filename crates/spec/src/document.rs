@@ -1,9 +1,8 @@
 //! A file somebody wrote, and what is wrong with it.
 
-use std::fmt;
 use std::sync::Arc;
 
-use sync_core::{Explain, Kind};
+use sync_core::{Explain, Kind, Problem};
 
 /// A file: its name as people know it, and its text.
 #[derive(Clone, Debug)]
@@ -12,6 +11,68 @@ pub struct Document {
     pub name: Arc<str>,
     /// All of it.
     pub text: Arc<str>,
+}
+
+impl Document {
+    /// A document of this name and text.
+    pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+
+    /// The one thing that is wrong with it, for stages that stop at the first. An empty help is none.
+    pub fn finding(&self, span: Span, message: impl Into<String>, help: impl Into<String>) -> Findings {
+        let help = Some(help.into()).filter(|h| !h.is_empty());
+        self.findings(vec![Finding { span, message: message.into(), help }])
+    }
+
+    /// Everything that is wrong with it, in the order of the file.
+    pub fn findings(&self, mut list: Vec<Finding>) -> Findings {
+        list.sort_by_key(|finding| finding.span.start);
+        list.dedup();
+        Findings { document: self.clone(), list }
+    }
+
+    /// Line and column of a byte, both from 1. Columns count characters, as editors do.
+    pub fn place(&self, byte: usize) -> (usize, usize) {
+        let byte = self.settle(byte);
+        let start = self.line_start(byte);
+        let column = self.text[start..byte].trim_start_matches('\u{feff}').chars().count();
+        (1 + breaks(&self.text[..byte]), 1 + column)
+    }
+
+    /// The stretch of the line that holds this byte, without its end.
+    pub(crate) fn line(&self, byte: usize) -> Span {
+        let start = self.line_start(self.settle(byte));
+        let line = &self.text[start..];
+        let line = &line[..line.find(['\n', '\r']).unwrap_or(line.len())];
+        let mark = line.len() - line.trim_start_matches('\u{feff}').len();
+        Span { start: start + mark, end: start + line.len() }
+    }
+
+    /// The nearest byte before it that begins a character, and does not part `\r\n`.
+    fn settle(&self, byte: usize) -> usize {
+        let byte = floor_boundary(&self.text, byte);
+        let parted = self.text[..byte].ends_with('\r') && self.text[byte..].starts_with('\n');
+        byte - usize::from(parted)
+    }
+
+    fn line_start(&self, byte: usize) -> usize {
+        self.text[..byte].rfind(['\n', '\r']).map_or(0, |at| at + 1)
+    }
+}
+
+/// Line ends in a text: `\n`, `\r\n` or a lone `\r`.
+fn breaks(text: &str) -> usize {
+    text.matches(['\n', '\r']).count() - text.matches("\r\n").count()
+}
+
+/// The greatest character boundary that is not behind this byte.
+pub(crate) fn floor_boundary(text: &str, byte: usize) -> usize {
+    let mut byte = byte.min(text.len());
+    while !text.is_char_boundary(byte) {
+        byte -= 1;
+    }
+    byte
 }
 
 /// A stretch of a document, in bytes.
@@ -35,6 +96,9 @@ pub struct Finding {
 }
 
 /// Everything that is wrong with a document.
+///
+/// `Display` shows all of it for people: each finding with line and column, the line itself and a caret under
+/// the stretch. [`Explain::problem`] says it in one line. Neither shows a secret that the file holds.
 #[derive(Clone, Debug)]
 pub struct Findings {
     /// The document.
@@ -43,25 +107,34 @@ pub struct Findings {
     pub list: Vec<Finding>,
 }
 
-impl fmt::Display for Findings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for finding in &self.list {
-            writeln!(f, "{}: {}", self.document.name, finding.message)?;
-        }
-        Ok(())
-    }
-}
-
 impl std::error::Error for Findings {}
 
 impl Explain for Findings {
     fn kind(&self) -> Kind {
         Kind::Refused
     }
+
     fn code(&self) -> &'static str {
         "invalid_file"
     }
+
     fn hint(&self) -> Option<String> {
-        None
+        let cover = crate::mask::Cover::of(&self.document);
+        self.list.first()?.help.as_deref().map(|help| cover.words(help))
+    }
+
+    /// One line: the first finding with its place, and how many more there are.
+    fn problem(&self) -> Problem {
+        let cover = crate::mask::Cover::of(&self.document);
+        let message = match self.list.as_slice() {
+            [] => format!("{} is not valid", self.document.name),
+            [first, more @ ..] => {
+                let (line, column) = self.document.place(first.span.start);
+                let more =
+                    if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
+                format!("{}:{line}:{column}: {}{more}", self.document.name, cover.words(&first.message))
+            }
+        };
+        Problem { kind: self.kind(), code: self.code(), message, hint: self.hint() }
     }
 }

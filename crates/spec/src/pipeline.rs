@@ -7,6 +7,16 @@ use sync_core::Disposition;
 
 use crate::{CursorMode, Document, FieldPath, Rate, Spanned};
 
+mod destination;
+mod read;
+mod schedule;
+mod source;
+mod streams;
+
+pub(crate) use read::empty;
+pub use read::pipeline_schema;
+pub(crate) use source::{SourceMap, is_connector_name};
+
 /// A pipeline file.
 #[derive(Clone, Debug)]
 pub struct Pipeline {

@@ -22,7 +22,7 @@ pub struct Template(pub Vec<Piece>);
 pub enum Piece {
     /// As it stands.
     Text(String),
-    /// `${root.path:format?}`.
+    /// `${root.path}`, or `${root.path?}`.
     Hole(Hole),
 }
 
@@ -52,7 +52,8 @@ pub enum Root {
     Status,
 }
 
-/// What must hold: every one of these tests.
+/// What must hold: every one of these tests. In `errors` a path begins with `body` or `headers`, and the header's
+/// name is in lower case.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Condition(pub Vec<(FieldPath, Test)>);
 

@@ -1,0 +1,290 @@
+//! Texts with holes: `/companies/${config.region}`. A hole looks up and never computes; what it may look up
+//! depends on the place the text stands in.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use crate::node::Node;
+use crate::path::{closing_quote, read_part};
+use crate::read::{Form, Reader, listed, nearest, shown};
+use crate::schema::{self, Defs, Json};
+use crate::{FieldPath, Hole, Piece, Root, Template};
+
+/// A part of a text, as byte ranges: what stands between holes, and what stands inside one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Text(Range<usize>),
+    Hole(Range<usize>),
+}
+
+/// The parts of a text, in order. The error is where a hole is opened that nothing closes.
+pub(crate) fn parts(text: &str) -> Result<Vec<Part>, usize> {
+    let (mut parts, mut at) = (Vec::new(), 0);
+    while let Some(found) = text[at..].find("${") {
+        let open = at + found;
+        if open > at {
+            parts.push(Part::Text(at..open));
+        }
+        let inside = open + 2;
+        let length = hole_length(&text[inside..]).ok_or(open)?;
+        parts.push(Part::Hole(inside..inside + length));
+        at = inside + length + 1;
+    }
+    if at < text.len() {
+        parts.push(Part::Text(at..text.len()));
+    }
+    Ok(parts)
+}
+
+/// Up to the brace that closes a hole; braces in quotes do not.
+fn hole_length(text: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let found = at + text[at..].find(['}', '"'])?;
+        match text.as_bytes()[found] {
+            b'}' => return Some(found),
+            _ => at = found + closing_quote(&text[found..])?,
+        }
+    }
+}
+
+/// Where a template stands, and so what its holes may look up.
+pub(crate) trait Place {
+    const ROOTS: &'static [Root];
+    /// What to say where another root is looked up.
+    const RULE: &'static str;
+    /// Whether a missing value may leave the entry out.
+    const OPTIONAL: bool;
+}
+
+macro_rules! places {
+    ($( $(#[doc = $doc:literal])+ $name:ident $roots:tt $optional:literal $rule:literal; )+) => { $(
+        $(#[doc = $doc])+
+        pub(crate) struct $name;
+        impl Place for $name {
+            const ROOTS: &'static [Root] = &$roots;
+            const OPTIONAL: bool = $optional;
+            const RULE: &'static str = $rule;
+        }
+    )+ };
+}
+
+places! {
+    /// A base URL or the path of a request.
+    InUrl [Root::Config] false "a URL is logged, so only `config` can be looked up in it";
+    /// A value of `query`, of a stream's `headers`, or in a body.
+    InRequest [Root::Config] true "only `config` can be looked up here; a secret stands in `auth` or in the connector's `headers`";
+    /// A header of every request.
+    InHeaders [Root::Config, Root::Secret] true "only `config` and `secret` can be looked up here";
+    /// A part of `auth`.
+    InAuth [Root::Secret] false "only `secret` can be looked up in `auth`";
+    /// What is said about an error.
+    InSay [Root::Body, Root::Headers, Root::Status] false "only `body`, `headers` and `status` can be looked up in `say`";
+}
+
+/// A text with holes, for one place.
+pub(crate) struct Filled<P>(PhantomData<P>);
+
+impl<P: Place> Form for Filled<P> {
+    type Value = Template;
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Template> {
+        let text = reader.text(node, "a text")?;
+        read::<P>(node, text, reader)
+    }
+
+    fn schema(_defs: &mut Defs) -> Json {
+        schema::described(schema::text(), &format!("May have holes: {}.", holes(P::ROOTS)))
+    }
+}
+
+fn holes(roots: &[Root]) -> String {
+    let hole = |root: &Root| match root {
+        Root::Status => "`${status}`".to_owned(),
+        root => format!("`${{{}.NAME}}`", name_of(*root)),
+    };
+    roots.iter().map(hole).collect::<Vec<_>>().join(", ")
+}
+
+fn name_of(root: Root) -> &'static str {
+    ROOTS.iter().find(|(_, r)| *r == root).map_or("", |(name, _)| name)
+}
+
+const ROOTS: &[(&str, Root)] = &[
+    ("config", Root::Config),
+    ("secret", Root::Secret),
+    ("body", Root::Body),
+    ("headers", Root::Headers),
+    ("status", Root::Status),
+];
+
+/// The text of a scalar as a template.
+pub(crate) fn read<P: Place>(node: &Node, text: &str, reader: &mut Reader<'_>) -> Option<Template> {
+    let parts = match parts(text) {
+        Ok(parts) => parts,
+        Err(open) => {
+            let span = reader.stretch(node, open..text.len());
+            reader.find(span, "a hole is not closed", "end it with `}`");
+            return None;
+        }
+    };
+    let mut whole = Some(Vec::new());
+    for part in parts {
+        let piece = match part {
+            Part::Text(range) => Some(Piece::Text(text[range].to_owned())),
+            Part::Hole(range) => hole::<P>(node, text, range, reader).map(Piece::Hole),
+        };
+        match (&mut whole, piece) {
+            (Some(pieces), Some(piece)) => pieces.push(piece),
+            _ => whole = None,
+        }
+    }
+    whole.map(Template)
+}
+
+fn hole<P: Place>(node: &Node, text: &str, range: Range<usize>, reader: &mut Reader<'_>) -> Option<Hole> {
+    let inside = &text[range.clone()];
+    let span = reader.stretch(node, range.clone());
+    if inside.starts_with("env:") || inside.starts_with("file:") {
+        let help = "a connector names its secrets, `${secret.NAME}`; a pipeline says where they are";
+        reader.find(span, format!("`${{{}}}` belongs in a pipeline", shown(inside)), help);
+        return None;
+    }
+    let (wanted, optional) = match inside.strip_suffix('?') {
+        Some(wanted) => (wanted, true),
+        None => (inside, false),
+    };
+    let path = read_part(node, range.start, FieldPath::parse(wanted), reader)?;
+    let (first, rest) = path.0.split_first()?;
+    let at_first = reader.stretch(node, range.start..range.start + first.len());
+    let Some((_, root)) = ROOTS.iter().find(|(name, _)| name == first) else {
+        let known: Vec<&str> = P::ROOTS.iter().map(|root| name_of(*root)).collect();
+        let help = match nearest(first, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("holes here: {}", holes(P::ROOTS)),
+        };
+        reader.find(at_first, format!("nothing is called `{}` here", shown(first)), help);
+        return None;
+    };
+    if !P::ROOTS.contains(root) {
+        reader.find(at_first, format!("`{first}` cannot be looked up here"), P::RULE);
+        return None;
+    }
+    if optional && !P::OPTIONAL {
+        reader.find(span, "nothing can be left out here", "leave the `?` out");
+        return None;
+    }
+    let path = names::<P>(*root, rest, span, reader)?;
+    Some(Hole { root: *root, path, optional })
+}
+
+/// What a hole looks for under its root.
+fn names<P: Place>(
+    root: Root,
+    names: &[String],
+    span: crate::Span,
+    reader: &mut Reader<'_>,
+) -> Option<FieldPath> {
+    match (root, names) {
+        (Root::Status, []) => Some(FieldPath(Vec::new())),
+        (Root::Status, _) => {
+            reader.find(span, "`status` is a number and has nothing inside", "write `${status}`");
+            None
+        }
+        (_, []) => {
+            let root = name_of(root);
+            reader.find(span, format!("`{root}` needs a name"), format!("write `${{{root}.NAME}}`"));
+            None
+        }
+        (Root::Headers, [name]) => Some(FieldPath(vec![name.to_ascii_lowercase()])),
+        (Root::Config, [name]) if !reader.settings.contains(name) => {
+            let known = reader.settings.clone();
+            let help = match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if known.is_empty() => "declare it under `config`".to_owned(),
+                None => format!("declared under `config`: {}", listed(known.iter().map(String::as_str))),
+            };
+            reader.find(span, format!("there is no setting `{}`", shown(name)), help);
+            None
+        }
+        (Root::Secret, [name]) if !<crate::forms::SettingName as crate::forms::Name>::fits(name) => {
+            let help = "small letters, digits and `_`, with a letter first";
+            reader.find(span, format!("`{}` cannot be the name of a secret", shown(name)), help);
+            None
+        }
+        (Root::Body, _) | (_, [_]) => Some(FieldPath(names.to_vec())),
+        (root, _) => {
+            let root = name_of(root);
+            reader.find(span, format!("`{root}` has no levels"), format!("write `${{{root}.NAME}}`"));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Document;
+
+    #[track_caller]
+    fn check<P: Place>(text: &str, expect: &str) {
+        let document = Document::new("a.yaml", format!("'{text}'"));
+        let mut reader = Reader::new(&document, Vec::new());
+        reader.settings = vec!["host".into(), "region".into()];
+        let (node, _) = crate::node::load(&document);
+        let read = Filled::<P>::read(&node.expect("it is YAML"), &mut reader);
+        let shown = match reader.finish(read) {
+            Ok(template) => {
+                let piece = |piece: &Piece| match piece {
+                    Piece::Text(text) => text.clone(),
+                    Piece::Hole(h) => {
+                        format!("<{:?} {}{}>", h.root, h.path, if h.optional { "?" } else { "" })
+                    }
+                };
+                template.0.iter().map(piece).collect()
+            }
+            Err(findings) => {
+                let finding = &findings.list[0];
+                let stretch = &document.text[finding.span.start..finding.span.end];
+                let help = finding.help.as_deref().unwrap_or_default();
+                format!("{stretch} | {} | {help}", finding.message)
+            }
+        };
+        assert_eq!(shown, expect);
+    }
+
+    #[test]
+    fn holes_are_roots_and_names() {
+        check::<InUrl>("https://${config.host}/v1", "https://<Config host>/v1");
+        check::<InAuth>("Token ${secret.key}", "Token <Secret key>");
+        check::<InRequest>("${config.region?}", "<Config region?>");
+        check::<InSay>(
+            "${body.error.\"a}b\"} ${headers.X-Id} ${status}",
+            "<Body error.\"a}b\"> <Headers x-id> <Status >",
+        );
+        check::<InRequest>("no holes, $5 and {x}", "no holes, $5 and {x}");
+    }
+
+    #[test]
+    fn a_hole_that_cannot_be_filled_says_why() {
+        check::<InUrl>("${confg.host}", "confg | nothing is called `confg` here | did you mean `config`?");
+        check::<InUrl>("${config.hots}", "config.hots | there is no setting `hots` | did you mean `host`?");
+        check::<InUrl>(
+            "${cursor}",
+            "cursor | nothing is called `cursor` here | holes here: `${config.NAME}`",
+        );
+        check::<InUrl>(
+            "/x/${secret.key}",
+            "secret | `secret` cannot be looked up here | a URL is logged, so only `config` can be looked up in it",
+        );
+        check::<InUrl>("${config.host?}", "config.host? | nothing can be left out here | leave the `?` out");
+        check::<InUrl>("a${config.host", "${config.host | a hole is not closed | end it with `}`");
+        check::<InUrl>("${config}", "config | `config` needs a name | write `${config.NAME}`");
+        check::<InUrl>("${}", " | `` has an empty name | names stand between the dots: `a.b`");
+        check::<InAuth>("${secret.a.b}", "secret.a.b | `secret` has no levels | write `${secret.NAME}`");
+        check::<InAuth>(
+            "${env:KEY}",
+            "env:KEY | `${env:KEY}` belongs in a pipeline | a connector names its secrets, `${secret.NAME}`; a pipeline says where they are",
+        );
+    }
+}
