@@ -1,1 +1,12 @@
-//! Where rows land: Parquet and SQLite
+//! Where rows land.
+//!
+//! Each sink keeps the contract of [`sync_core::Sink`], and the suite in `sync_testkit::sink` holds it to it.
+
+mod contract;
+mod memory;
+pub mod parquet;
+mod sqlite;
+
+pub use memory::Memory;
+pub use parquet::{Parquet, ParquetOptions};
+pub use sqlite::Sqlite;

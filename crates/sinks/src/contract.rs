@@ -1,0 +1,60 @@
+//! The refusals that every sink words alike.
+
+use sync_core::{CastError, Checkpoint, Kind, SinkError};
+
+/// The table belongs to somebody else.
+pub(crate) fn owned(table: &str, place: &str, owner: Option<(&str, &str)>) -> SinkError {
+    let whose = match owner {
+        Some((pipeline, stream)) => format!("belongs to stream {stream:?} of pipeline {pipeline:?}"),
+        None => "was not made by sync".to_owned(),
+    };
+    SinkError {
+        kind: Kind::Refused,
+        code: "destination_owned",
+        message: format!("the table {table:?} in {place} {whose}"),
+        hint: Some("name another destination for this pipeline, or rename or remove that table".to_owned()),
+        source: None,
+    }
+}
+
+/// Compares the sequence of a checkpoint with that of the one before; absent, it is the first.
+pub(crate) fn next(before: Option<u64>, checkpoint: &Checkpoint, place: &str) -> Result<(), SinkError> {
+    if checkpoint.sequence == before.unwrap_or(0) + 1 {
+        return Ok(());
+    }
+    let before = before.map_or("no checkpoint".to_owned(), |n| format!("checkpoint {n}"));
+    Err(moved(place, format!("{before} is followed by {}", checkpoint.sequence)))
+}
+
+/// The stored checkpoint is not the one that this process goes on from.
+pub(crate) fn moved(place: &str, how: String) -> SinkError {
+    SinkError {
+        kind: Kind::Environment,
+        code: "checkpoint_moved",
+        message: format!("somebody else has written to {place} meanwhile: {how}"),
+        hint: Some("run the pipeline in one place at a time, then run it again".to_owned()),
+        source: None,
+    }
+}
+
+/// A stored value does not fit the wider type.
+pub(crate) fn misfit(table: &str, place: &str, error: CastError) -> SinkError {
+    SinkError {
+        kind: Kind::Contract,
+        code: "type_change",
+        message: format!("the table {table:?} in {place} cannot be widened"),
+        hint: Some("rebuild the table with --full-refresh".to_owned()),
+        source: Some(Box::new(error)),
+    }
+}
+
+/// The key's column is not in the schema that the rows have.
+pub(crate) fn key_missing(table: &str, column: &str) -> SinkError {
+    SinkError {
+        kind: Kind::Contract,
+        code: "key_missing",
+        message: format!("the rows of {table:?} have no column {column:?}, which is part of their key"),
+        hint: None,
+        source: None,
+    }
+}

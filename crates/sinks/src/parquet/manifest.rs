@@ -1,0 +1,100 @@
+//! What a version says of itself: its files, its schema, and the checkpoint its rows go with.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sync_core::{Checkpoint, RunId, Schema, TableSpec};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::error::{At, Result, damaged};
+use super::layout::{Layout, MANIFEST};
+
+/// The form of the manifest, the log and the owner's file.
+pub(super) const FORMAT: u32 = 1;
+
+/// The pipeline and the stream that a table belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owner {
+    pub format: u32,
+    pub pipeline: String,
+    pub stream: String,
+}
+
+impl Owner {
+    pub fn of(spec: &TableSpec) -> Self {
+        Self { format: FORMAT, pipeline: spec.pipeline.clone(), stream: spec.stream.clone() }
+    }
+}
+
+/// One Parquet file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DataFile {
+    pub name: String,
+    pub bytes: u64,
+    pub rows: u64,
+    /// The run all its rows were read by; absent where files of several runs were joined.
+    pub run: Option<RunId>,
+    /// Of which [`shape`] it is.
+    pub shape: u64,
+}
+
+/// What decides the bytes of a file: the names and types of its columns. Files of one version share it.
+pub(super) fn shape(schema: &Schema) -> u64 {
+    let mut hash = Xxh3::new();
+    for column in &schema.columns {
+        for text in [&column.name, &column.field, &column.ty.to_string()] {
+            hash.update(&(text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        }
+    }
+    hash.digest()
+}
+
+/// The document `_sync_checkpoint.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    #[serde(flatten)]
+    pub owner: Owner,
+    /// The epoch of the log whose rows are in; that log and older ones are spent.
+    pub epoch: u64,
+    pub rows: u64,
+    pub schema: Schema,
+    pub files: Vec<DataFile>,
+    pub checkpoint: Checkpoint,
+}
+
+/// The version that readers see.
+#[derive(Clone, Debug)]
+pub(super) struct Version {
+    pub number: u64,
+    pub manifest: Manifest,
+}
+
+impl Version {
+    /// Reads a version and makes sure that its files are there, in their sizes.
+    pub fn load(layout: &Layout, number: u64) -> Result<Self> {
+        let folder = layout.version(number);
+        let path = folder.join(MANIFEST);
+        let text = fs::read(&path).at("read", &path)?;
+        let manifest: Manifest = serde_json::from_slice(&text)
+            .map_err(|error| damaged(&layout.visible, format!("its {MANIFEST} cannot be read: {error}")))?;
+        for file in &manifest.files {
+            check_file(layout, &folder, file)?;
+        }
+        Ok(Self { number, manifest })
+    }
+}
+
+fn check_file(layout: &Layout, folder: &Path, file: &DataFile) -> Result<()> {
+    match fs::metadata(folder.join(&file.name)) {
+        Ok(found) if found.len() == file.bytes => Ok(()),
+        Ok(found) => Err(damaged(
+            &layout.visible,
+            format!("{} has {} bytes and had {} when it was committed", file.name, found.len(), file.bytes),
+        )),
+        Err(error) => {
+            Err(damaged(&layout.visible, format!("{} was committed and is gone: {error}", file.name)))
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What goes into the next version: which files as they are, which written again, which not at all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sync_core::{Checkpoint, RunId, Schema};
+
+use super::error::Result;
+use super::manifest::{DataFile, Manifest, Owner, Version, shape};
+use super::part::{self, Make, Names};
+use super::rewrite::{self, Source};
+use super::settle::{self, Bits, Input, Losers};
+use super::version::crowded;
+
+/// What the next version is made of.
+pub(super) struct Wanted<'a> {
+    /// The version before; absent where there is none or where it is replaced.
+    pub base: Option<&'a Version>,
+    /// The rows that are new.
+    pub parts: &'a [DataFile],
+    /// What all its files have.
+    pub schema: &'a Arc<Schema>,
+    /// Whether small files are joined.
+    pub tidy: bool,
+    /// Whether a row of the version before can lose to a new one.
+    pub stored_lose: bool,
+}
+
+/// The files of the next version, complete and on disk.
+#[derive(Default)]
+pub(super) struct Planned {
+    pub files: Vec<DataFile>,
+    /// Where each of them lies now.
+    pub paths: Vec<PathBuf>,
+    /// Rows of this run that do not stay.
+    pub unchanged: u64,
+    /// Bytes of older files that were written again.
+    pub rewritten_bytes: u64,
+}
+
+impl Planned {
+    pub fn manifest(&self, owner: &Owner, epoch: u64, schema: &Schema, checkpoint: Checkpoint) -> Manifest {
+        Manifest {
+            owner: owner.clone(),
+            epoch,
+            rows: self.files.iter().map(|f| f.rows).sum(),
+            schema: schema.clone(),
+            files: self.files.clone(),
+            checkpoint,
+        }
+    }
+
+    fn add(&mut self, file: DataFile, path: PathBuf) {
+        self.files.push(file);
+        self.paths.push(path);
+    }
+}
+
+/// A file that there is.
+struct Candidate {
+    file: DataFile,
+    path: PathBuf,
+    staged: bool,
+    losers: Option<Bits>,
+}
+
+impl Candidate {
+    fn left(&self) -> u64 {
+        self.file.rows - self.losers.as_ref().map_or(0, |l| l.count)
+    }
+}
+
+/// Settles which rows stay and writes the files that have to be written.
+pub(super) fn plan(make: &Make, names: &mut Names, wanted: &Wanted) -> Result<Planned> {
+    let mut candidates = candidates(make, wanted);
+    let mut planned = Planned::default();
+    for (place, losers) in settle(make, wanted, &candidates)? {
+        let candidate = &mut candidates[place];
+        if candidate.file.run.as_ref() == Some(&make.run) {
+            planned.unchanged += losers.count;
+        }
+        candidate.losers = Some(losers);
+    }
+    candidates.retain(|c| c.left() > 0);
+    let shape = shape(wanted.schema);
+    let joined = if wanted.tidy { joined(make, &candidates) } else { Vec::new() };
+    let mut crowd = Vec::new();
+    let mut group: Vec<Candidate> = Vec::new();
+    for (place, candidate) in candidates.into_iter().enumerate() {
+        let alone = group.last().is_some_and(|last| last.file.run != candidate.file.run);
+        if joined.binary_search(&place).is_ok() {
+            crowd.push(candidate);
+        } else if candidate.losers.is_none() && candidate.file.shape == shape {
+            planned.write(make, names, wanted, std::mem::take(&mut group))?;
+            planned.add(candidate.file, candidate.path);
+        } else {
+            if alone {
+                planned.write(make, names, wanted, std::mem::take(&mut group))?;
+            }
+            group.push(candidate);
+        }
+    }
+    planned.write(make, names, wanted, group)?;
+    planned.write(make, names, wanted, crowd)?;
+    if planned.files.is_empty() {
+        // Readers that find no file at all take the table for missing.
+        let file =
+            part::Writer::new(make, names, Some(make.run.clone()), wanted.schema.clone()).close(make)?;
+        planned.place(make, file);
+    }
+    Ok(planned)
+}
+
+impl Planned {
+    /// Writes what stays of some files into new ones.
+    fn write(&mut self, make: &Make, names: &mut Names, wanted: &Wanted, old: Vec<Candidate>) -> Result<()> {
+        let Some(first) = old.first() else { return Ok(()) };
+        let run: Option<RunId> =
+            first.file.run.clone().filter(|run| old.iter().all(|c| c.file.run.as_ref() == Some(run)));
+        self.rewritten_bytes += old.iter().filter(|c| !c.staged).map(|c| c.file.bytes).sum::<u64>();
+        let sources: Vec<_> = old.into_iter().map(|c| Source { path: c.path, losers: c.losers }).collect();
+        for file in rewrite::rewrite(make, names, &sources, run.as_ref(), wanted.schema)? {
+            self.place(make, file);
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, make: &Make, file: DataFile) {
+        let path = make.layout.staged().join(&file.name);
+        self.add(file, path);
+    }
+}
+
+/// The files of the version before, then the new ones, in the order in which their rows were read.
+fn candidates(make: &Make, wanted: &Wanted) -> Vec<Candidate> {
+    let base = wanted.base.into_iter().flat_map(|version| {
+        let folder = make.layout.version(version.number);
+        version.manifest.files.iter().map(move |file| (file, folder.join(&file.name), false))
+    });
+    let staged = make.layout.staged();
+    let parts = wanted.parts.iter().map(|file| (file, staged.join(&file.name), true));
+    let candidate = |(file, path, staged): (&DataFile, _, _)| {
+        let file = file.clone();
+        Candidate { file, path, staged, losers: None }
+    };
+    base.chain(parts).map(candidate).collect()
+}
+
+fn settle(make: &Make, wanted: &Wanted, candidates: &[Candidate]) -> Result<Losers> {
+    let (Some(by), false) = (&make.identity, wanted.parts.is_empty()) else { return Ok(Losers::new()) };
+    let mut inputs = Vec::with_capacity(candidates.len());
+    for Candidate { file, path, staged, .. } in candidates {
+        let keys = rewrite::keys(make, by, file, path, wanted.schema)?;
+        inputs.push(Input { keys, rows: file.rows, staged: *staged });
+    }
+    settle::losers(&mut inputs, wanted.stored_lose, make.memory / 2)
+}
+
+/// The places of small files that are to be joined, by the size of what stays of them.
+fn joined(make: &Make, candidates: &[Candidate]) -> Vec<usize> {
+    let left = |c: &Candidate| c.file.bytes * c.left() / c.file.rows.max(1);
+    let sizes = candidates.iter().enumerate().map(|(place, c)| (place, left(c)));
+    crowded(&sizes.collect::<Vec<_>>(), make.target)
+}

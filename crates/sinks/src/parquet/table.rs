@@ -1,0 +1,438 @@
+//! A table while a stream is written to it.
+
+use std::fs::{self, File};
+use std::mem::take;
+use std::sync::Arc;
+
+use sync_core::arrow::record_batch::RecordBatch;
+use sync_core::{
+    Begin, Checkpoint, Disposition, Opened, Published, Receipt, RunId, Schema, SinkError, TableSpec,
+};
+
+use super::claim::{Claim, Visible};
+use super::error::{At, Result, misuse};
+use super::fault;
+use super::fingerprint::Identity;
+use super::layout::{Layout, remove_others};
+use super::log::{self, Header, Log, Place};
+use super::manifest::{DataFile, FORMAT, Owner, Version};
+use super::part::{self, Make, Names};
+use super::{ParquetOptions, publication, version};
+use crate::contract;
+
+/// See the module's page for how it lies on disk.
+pub(super) struct Table {
+    _claim: Claim,
+    make: Make,
+    replaces: bool,
+    opened: Opened,
+    /// What readers see.
+    version: Option<Version>,
+    log: Log,
+    names: Names,
+    /// Committed rows that are encoded.
+    parts: Vec<DataFile>,
+    /// Committed rows that are being encoded.
+    part: Option<part::Writer>,
+    /// Written, not committed.
+    pending: Pending,
+    /// The schema of rows that come.
+    schema: Option<Arc<Schema>>,
+    /// The schema at the last commit.
+    committed_schema: Option<Arc<Schema>>,
+    /// The last commit that readers do not see yet.
+    staged: Option<Checkpoint>,
+    sequence: Option<u64>,
+    /// Whether rows go to a table beside the one that readers see.
+    aside: bool,
+    /// Whether that table begins empty with the next commit.
+    fresh: bool,
+    /// Committed rows of this run that a restart threw away.
+    forgotten: u64,
+}
+
+/// Rows that were written since the last commit. They are in the log too, where they do not count yet.
+#[derive(Default)]
+struct Pending {
+    batches: Vec<(Arc<Schema>, RecordBatch)>,
+    /// What the batches take in memory.
+    bytes: usize,
+    rows: u64,
+    /// Rows that a restart threw away.
+    dropped: u64,
+    /// Where they begin in the log.
+    start: Option<(Place, Option<Schema>)>,
+    /// Whether they were too many to keep, so that they have to be read back from the log.
+    spilled: bool,
+}
+
+impl Table {
+    pub fn open(options: &ParquetOptions, spec: &TableSpec) -> Result<Self> {
+        let layout = Layout::new(&(options.folder)(&spec.stream))?;
+        let owner = Owner::of(spec);
+        let (claim, visible) = Claim::take(&layout, &owner)?;
+        for folder in [layout.staged(), layout.keys()] {
+            fault::point().and_then(|()| fs::create_dir_all(&folder)).at("make", &folder)?;
+        }
+        let version = match visible {
+            Visible::Version(number) => Some(Version::load(&layout, number)?),
+            Visible::Absent => None,
+        };
+        let make = Make {
+            layout,
+            owner,
+            run: spec.run.clone(),
+            identity: Identity::of(spec),
+            compression: options.compression,
+            target: options.target_file,
+            memory: spec.memory,
+        };
+        let (header, log) = recover(&make, version.as_ref())?;
+        Ok(Self::found(claim, make, spec, version, header, log))
+    }
+
+    fn found(
+        claim: Claim,
+        make: Make,
+        spec: &TableSpec,
+        version: Option<Version>,
+        header: Header,
+        log: Log,
+    ) -> Self {
+        let goes_on = spec.begin == Begin::Continue;
+        let manifest = version.as_ref().map(|v| &v.manifest);
+        let checkpoint = header.checkpoint.as_ref().or(manifest.map(|m| &m.checkpoint)).filter(|_| goes_on);
+        let opened = Opened {
+            checkpoint: checkpoint.cloned(),
+            rows: manifest.map_or(0, |m| m.rows),
+            building: header.building && goes_on,
+        };
+        let schema = header.schema.or_else(|| manifest.map(|m| m.schema.clone())).map(Arc::new);
+        let replaces = spec.disposition == Disposition::Replace;
+        let aside = replaces || !goes_on || opened.building;
+        Self {
+            _claim: claim,
+            names: Names { epoch: header.epoch, next: header.next_part, run: make.run.clone() },
+            make,
+            replaces,
+            version,
+            log,
+            parts: header.parts,
+            part: None,
+            pending: Pending::default(),
+            schema: schema.clone().filter(|_| goes_on),
+            committed_schema: schema,
+            staged: header.checkpoint,
+            sequence: opened.checkpoint.as_ref().map(|c| c.sequence),
+            aside,
+            fresh: aside && !opened.building,
+            forgotten: 0,
+            opened,
+        }
+    }
+
+    /// The mark that a new table begins; what was staged before counts until the commit that follows.
+    fn begin_if_fresh(&mut self) -> Result<()> {
+        if !take(&mut self.fresh) {
+            return Ok(());
+        }
+        self.log.build()?;
+        self.parts.clear();
+        self.part = None;
+        Ok(())
+    }
+
+    fn keep(&mut self, schema: Arc<Schema>, batch: RecordBatch) {
+        let pending = &mut self.pending;
+        pending.rows += batch.num_rows() as u64;
+        pending.bytes += batch.get_array_memory_size();
+        pending.spilled |= pending.bytes > self.make.memory / 8;
+        if pending.spilled {
+            pending.batches.clear();
+        } else {
+            pending.batches.push((schema, batch));
+        }
+    }
+
+    fn take_in(&mut self, checkpoint: &Checkpoint) -> Result<Receipt> {
+        contract::next(self.sequence, checkpoint, &self.make.layout.visible.display().to_string())?;
+        self.begin_if_fresh()?;
+        if let Some(schema) = &self.schema {
+            self.log.schema(schema)?;
+        }
+        let end = self.log.place().0.offset;
+        self.log.commit(checkpoint)?;
+        self.committed_schema.clone_from(&self.schema);
+        self.staged = Some(checkpoint.clone());
+        self.sequence = Some(checkpoint.sequence);
+        let pending = take(&mut self.pending);
+        let receipt = Receipt { loaded: pending.rows, deduplicated: pending.dropped };
+        self.encode_all(pending, end)?;
+        Ok(receipt)
+    }
+
+    /// Encodes what was committed. The log has it already; a part that is complete takes its place there.
+    fn encode_all(&mut self, pending: Pending, end: u64) -> Result<()> {
+        let sealed = self.parts.len();
+        let run = Some(self.make.run.clone());
+        let mut encoder = Encoder {
+            make: &self.make,
+            names: &mut self.names,
+            parts: &mut self.parts,
+            part: &mut self.part,
+            run,
+        };
+        if pending.spilled {
+            let start = pending.start.expect("spilled rows begin somewhere");
+            let file = self.log.reader()?;
+            let path = self.make.layout.log();
+            log::replay(&path, file, start, end, |schema, batch| encoder.encode(schema, &batch))?;
+        } else {
+            for (schema, batch) in &pending.batches {
+                encoder.encode(schema, batch)?;
+            }
+        }
+        if self.parts.len() > sealed {
+            self.seal()?;
+            self.roll()?;
+        }
+        Ok(())
+    }
+
+    /// Closes the part that is open.
+    fn seal(&mut self) -> Result<()> {
+        if let Some(part) = self.part.take() {
+            self.parts.push(part.close(&self.make)?);
+        }
+        Ok(())
+    }
+
+    /// Begins a new log with the parts in its header instead of their rows.
+    fn roll(&mut self) -> Result<()> {
+        let header = Header {
+            format: FORMAT,
+            epoch: self.names.epoch,
+            base: self.version.as_ref().map(|v| v.number),
+            building: self.aside,
+            next_part: self.names.next,
+            parts: self.parts.clone(),
+            schema: self.committed_schema.as_deref().cloned(),
+            checkpoint: self.staged.clone(),
+        };
+        self.log.roll(&header)?;
+        clean(&self.make.layout, &self.parts, self.version.as_ref())
+    }
+
+    /// Makes a version of everything that is committed.
+    fn show(&mut self, tidy: bool) -> Result<Published> {
+        let checkpoint = self.staged.clone().expect("only what was committed is shown");
+        self.seal()?;
+        let schema = self.committed_schema.clone().unwrap_or_default();
+        let base = self.version.as_ref().filter(|_| !self.aside);
+        let stored_lose = self.make.identity.as_ref().is_some_and(|by| !by.whole);
+        let wanted = publication::Wanted { base, parts: &self.parts, schema: &schema, tidy, stored_lose };
+        let planned = publication::plan(&self.make, &mut self.names, &wanted)?;
+        let manifest = planned.manifest(&self.make.owner, self.names.epoch, &schema, checkpoint);
+        self.version = Some(version::publish(&self.make.layout, manifest, &planned.paths)?);
+        self.spend_log()?;
+        let unchanged = planned.unchanged + take(&mut self.forgotten);
+        Ok(Published { unchanged, rewritten_bytes: planned.rewritten_bytes })
+    }
+
+    /// Everything in the log is in the version now.
+    fn spend_log(&mut self) -> Result<()> {
+        let before =
+            if self.pending.spilled { Some((self.log.reader()?, self.log.place().0.offset)) } else { None };
+        self.staged = None;
+        self.parts.clear();
+        self.names.epoch += 1;
+        self.names.next = 1;
+        self.aside = self.replaces;
+        self.fresh = self.aside;
+        let number = self.version.as_ref().map(|v| v.number);
+        self.log.roll(&Header::empty(self.names.epoch, number))?;
+        self.carry(before)?;
+        clean(&self.make.layout, &[], self.version.as_ref())?;
+        version::prune(&self.make.layout)
+    }
+
+    /// Brings rows that are not committed from the log that is spent into the new one.
+    fn carry(&mut self, before: Option<(File, u64)>) -> Result<()> {
+        let Some(start) = self.pending.start.take() else { return Ok(()) };
+        self.begin_if_fresh()?;
+        self.pending.start = Some(self.log.place());
+        let log = &mut self.log;
+        for (schema, batch) in &self.pending.batches {
+            log.schema(schema)?;
+            log.rows(batch)?;
+        }
+        if let Some((file, end)) = before {
+            log::replay(&self.make.layout.log(), file, start, end, |schema, batch| {
+                log.schema(schema)?;
+                log.rows(&batch)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Committed rows of this run in the table that is being built.
+    fn built(&self) -> u64 {
+        let parts = self.parts.iter().map(|p| (&p.run, p.rows));
+        let open = self.part.iter().map(|p| (p.run(), p.rows()));
+        let mine = |run: Option<&RunId>| run == Some(&self.make.run);
+        parts
+            .map(|(run, rows)| (run.as_ref(), rows))
+            .chain(open)
+            .filter(|(run, _)| mine(*run))
+            .map(|p| p.1)
+            .sum()
+    }
+}
+
+impl sync_core::Table for Table {
+    fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    fn evolve(&mut self, schema: &Schema) -> std::result::Result<(), SinkError> {
+        self.schema = Some(Arc::new(schema.clone()));
+        Ok(())
+    }
+
+    fn write(&mut self, batch: RecordBatch) -> std::result::Result<(), SinkError> {
+        let schema = self.schema.clone().ok_or_else(|| misuse("rows came before their schema"))?;
+        if batch.schema() != schema.arrow() {
+            return Err(misuse(format!("rows of {:?} came for the schema {schema:?}", batch.schema())));
+        }
+        let keys = self.make.identity.iter().flat_map(|by| &by.key);
+        if let Some(missing) = keys.into_iter().find(|key| !schema.columns.iter().any(|c| c.name == **key)) {
+            return Err(contract::key_missing(&self.make.owner.stream, missing));
+        }
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.begin_if_fresh()?;
+        self.pending.start.get_or_insert_with(|| self.log.place());
+        self.log.schema(&schema)?;
+        self.log.rows(&batch)?;
+        self.keep(schema, batch);
+        Ok(())
+    }
+
+    fn commit(&mut self, checkpoint: &Checkpoint) -> std::result::Result<Receipt, SinkError> {
+        self.take_in(checkpoint)
+    }
+
+    fn publish(&mut self) -> std::result::Result<Published, SinkError> {
+        if self.aside || self.staged.is_none() {
+            return Ok(Published::default());
+        }
+        self.show(false)
+    }
+
+    fn finish(&mut self, checkpoint: &Checkpoint) -> std::result::Result<(Receipt, Published), SinkError> {
+        let receipt = self.take_in(checkpoint)?;
+        Ok((receipt, self.show(true)?))
+    }
+
+    fn restart(&mut self) -> std::result::Result<(), SinkError> {
+        if self.aside {
+            if !self.fresh {
+                self.forgotten += self.built();
+            }
+            let dropped = self.pending.dropped + self.pending.rows;
+            self.pending = Pending { dropped, ..Pending::default() };
+            self.fresh = true;
+        }
+        Ok(())
+    }
+}
+
+/// Encodes rows into parts.
+struct Encoder<'a> {
+    make: &'a Make,
+    names: &'a mut Names,
+    parts: &'a mut Vec<DataFile>,
+    part: &'a mut Option<part::Writer>,
+    run: Option<RunId>,
+}
+
+impl Encoder<'_> {
+    fn encode(&mut self, schema: &Arc<Schema>, batch: &RecordBatch) -> Result<()> {
+        if let Some(part) = self.part.as_mut()
+            && !part.adopt(self.make, schema)?
+        {
+            self.close()?;
+        }
+        let fresh = || part::Writer::new(self.make, self.names, self.run.clone(), schema.clone());
+        let part = self.part.get_or_insert_with(fresh);
+        part.write(self.make, batch)?;
+        if part.full(self.make) { self.close() } else { Ok(()) }
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let closed = self.part.take().map(|part| part.close(self.make)).transpose()?;
+        self.parts.extend(closed);
+        Ok(())
+    }
+}
+
+/// Finds what was committed and is not visible, encodes it, and begins a log that says so.
+fn recover(make: &Make, version: Option<&Version>) -> Result<(Header, Log)> {
+    let path = make.layout.log();
+    let number = version.map(|v| v.number);
+    let spent = version.map_or(0, |v| v.manifest.epoch);
+    let found = log::scan(&path)?;
+    if let Some(found) = found.as_ref().filter(|f| f.header.format > FORMAT) {
+        return Err(version::newer_log(&make.layout, found.header.format));
+    }
+    let last = found.as_ref().map_or(0, |f| f.header.epoch);
+    let live = found.filter(|f| f.header.epoch > spent && f.header.base == number);
+    let Some(found) = live else {
+        let header = Header::empty(last.max(spent) + 1, number);
+        let log = Log::create(&path, &header)?;
+        clean(&make.layout, &[], version)?;
+        return Ok((header, log));
+    };
+    let mut header = found.header;
+    check_parts(make, &header.parts)?;
+    clean(&make.layout, &header.parts, version)?;
+    if found.end == found.start.0.offset {
+        let log = Log::resume(&path, found.start.0)?;
+        return Ok((header, log));
+    }
+    let mut names = Names { epoch: header.epoch, next: header.next_part, run: make.run.clone() };
+    let run = header.checkpoint.as_ref().map(|c| c.run.clone());
+    let mut part = None;
+    let mut encoder = Encoder { make, names: &mut names, parts: &mut header.parts, part: &mut part, run };
+    let file = File::open(&path).at("read", &path)?;
+    log::replay(&path, file, found.start, found.end, |schema, batch| encoder.encode(schema, &batch))?;
+    encoder.close()?;
+    header.next_part = names.next;
+    let log = Log::create(&path, &header)?;
+    Ok((header, log))
+}
+
+/// Parts were on disk before the log named them.
+fn check_parts(make: &Make, parts: &[DataFile]) -> Result<()> {
+    for part in parts {
+        let path = make.layout.staged().join(&part.name);
+        let found = fs::metadata(&path).at("look at", &path)?.len();
+        if found != part.bytes {
+            let what = format!("{} has {found} bytes and had {}", path.display(), part.bytes);
+            return Err(super::error::damaged(&make.layout.visible, what));
+        }
+    }
+    Ok(())
+}
+
+/// Removes what a process left that died, or that is in a version now.
+fn clean(layout: &Layout, parts: &[DataFile], version: Option<&Version>) -> Result<()> {
+    let staged = |name: &str| parts.iter().any(|p| p.name == name);
+    remove_others(&layout.staged(), staged)?;
+    let stored = version.map(|v| v.manifest.files.as_slice()).unwrap_or_default();
+    let data = |name: &str| name.strip_suffix(".keys").map(|stem| format!("{stem}.parquet"));
+    let named: std::collections::HashSet<&str> =
+        parts.iter().chain(stored).map(|f| f.name.as_str()).collect();
+    remove_others(&layout.keys(), |name| data(name).is_some_and(|data| named.contains(data.as_str())))
+}

@@ -1,0 +1,50 @@
+//! The table as a whole.
+
+mod crash;
+mod files;
+mod merge;
+mod readers;
+
+use std::path::{Path, PathBuf};
+
+use sync_core::{Sink as _, SinkError, Table, TableSpec};
+use sync_testkit::sink::{Hand, Rows, conformance, rows_of};
+
+use super::{Parquet, ParquetOptions, read_folder};
+
+/// A sink whose streams lie in `dir`.
+fn sink(dir: &Path, target_file: u64) -> Parquet {
+    let dir = dir.to_owned();
+    let folder = move |stream: &str| -> PathBuf { dir.join(stream) };
+    Parquet::new(ParquetOptions { target_file, ..ParquetOptions::new(folder) })
+}
+
+fn open(dir: &Path, spec: &TableSpec) -> Result<Box<dyn Table>, SinkError> {
+    sink(dir, ParquetOptions::TARGET_FILE).open(spec)
+}
+
+fn hand(dir: &Path, spec: &TableSpec) -> Hand {
+    Hand::open(Box::new(sink(dir, ParquetOptions::TARGET_FILE)), spec)
+}
+
+fn rows(dir: &Path, stream: &str) -> Option<Rows> {
+    let path = dir.join(stream);
+    path.exists().then(|| {
+        let batches: Result<Vec<_>, _> = read_folder(&path).expect("a table").collect();
+        rows_of(&batches.expect("readable"))
+    })
+}
+
+fn lines(dir: &Path, stream: &str) -> Vec<String> {
+    rows(dir, stream).map(|rows| rows.lines()).unwrap_or_default()
+}
+
+#[test]
+fn it_keeps_the_contract_of_a_sink() {
+    conformance(&|dir| Box::new(sink(dir, ParquetOptions::TARGET_FILE)), &rows);
+}
+
+#[test]
+fn it_keeps_the_contract_with_files_of_a_few_rows() {
+    conformance(&|dir| Box::new(sink(dir, 1)), &rows);
+}
