@@ -1,1 +1,24 @@
-//! The interpreter of connector files, and the built-in providers
+//! The interpreter of connector files, and the built-in providers.
+//!
+//! In reading order: a file as written becomes a [`Plan`] (defaults merged, everything checked), a plan with
+//! settings becomes a [`Bound`], and a bound connector reads a stream page by page through a [`Reader`].
+//! Everything here is pure and synchronous but the loop in `read.rs`, which asks through the engine's stairs
+//! and hands out pages in order, each with a point to resume from.
+
+mod bind;
+mod bundle;
+mod classify;
+mod condition;
+mod cursor;
+pub mod json;
+mod paginate;
+mod plan;
+mod read;
+mod records;
+mod request;
+mod slice;
+
+pub use bind::{BindError, BindProblem, Bound};
+pub use bundle::{BuiltIn, built_in, built_in_document};
+pub use plan::{CursorPlan, Plan, StreamPlan};
+pub use read::{CursorOptions, End, Hands, Page, ReadError, ReadOptions, Reader, Step};

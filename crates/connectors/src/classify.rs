@@ -1,0 +1,251 @@
+//! What an answer means: the connector's own rules in their order, then the table that holds for everybody.
+//!
+//! Whether an answer has the shape of a page is only glanced at here, because every page passes; the reader
+//! finds the rows and asks again where the glance was deceived.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use sync_core::{Classify, Operation, Outcome, Request, Response, Verdict};
+use sync_spec::{ErrorRule, FieldPath, Piece, Root, Template, Wait};
+
+use crate::condition::holds;
+use crate::cursor::parse_http_date;
+use crate::json::{self, RowsError, Value};
+use crate::plan::{Address, Listing, Plan, is_for};
+use crate::request::Settings;
+
+/// The excerpt of a server's words, in characters.
+const WORDS_MAX: usize = 300;
+
+/// A connector's rules and what its pages look like.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    rules: Vec<ErrorRule>,
+    shapes: Vec<Shape>,
+}
+
+/// What the pages of one path look like. Streams may share a path.
+#[derive(Debug)]
+struct Shape {
+    path: String,
+    records: Vec<FieldPath>,
+    /// The paging parameter and its value on the first page.
+    first: Option<(String, u64)>,
+}
+
+impl Rules {
+    pub fn new(plan: &Plan, settings: &Settings) -> Self {
+        let shape = |stream: &crate::StreamPlan| {
+            let mut url = settings.base.clone();
+            url.set_path(&stream.request.path(settings)); // escaped as a request's path is
+            let first = match &stream.listing {
+                Listing::Whole => None,
+                Listing::Pages(paging) => Some(match &paging.address {
+                    Address::Page { param, first } => (param.clone(), *first),
+                    Address::Offset { param } => (param.clone(), 0),
+                }),
+            };
+            Shape { path: url.path().to_owned(), records: stream.records.clone(), first }
+        };
+        Self { rules: plan.errors.clone(), shapes: plan.streams().iter().map(shape).collect() }
+    }
+
+    fn shape(&self, request: &Request) -> Option<&Shape> {
+        self.shapes.iter().find(|s| s.path == request.url.path())
+    }
+
+    /// The check, or the page a listing begins with: an answer that says whether we are talking to the right
+    /// host at all.
+    fn is_beginning(&self, request: &Request) -> bool {
+        if request.operation == Operation::Check {
+            return true;
+        }
+        match self.shape(request).map(|s| &s.first) {
+            Some(Some((param, first))) => {
+                let first = first.to_string();
+                request.url.query_pairs().any(|(name, value)| name == *param && value == first)
+            }
+            Some(None) => true,
+            None => false,
+        }
+    }
+
+    /// The table for everybody.
+    fn by_default(&self, request: &Request, response: &Response, body: &str) -> (Verdict, Option<String>) {
+        let verdict = match response.status {
+            204 if request.operation == Operation::Read => return (Verdict::Empty, None),
+            200..=299 => return self.shape_of(request, body),
+            300..=399 => {
+                let to = response.header("location").unwrap_or("nowhere");
+                let to = to.split('?').next().unwrap_or(to); // the rest may repeat a key
+                return (Verdict::Config, Some(format!("answered with a redirect to {to}")));
+            }
+            401 => Verdict::Auth,
+            403 if request.operation == Operation::Check => Verdict::Auth,
+            403 => Verdict::SkipStream,
+            429 => Verdict::Limited,
+            408 | 423 | 425 | 500..=599 => Verdict::Retry,
+            _ if is_html(response, body) && self.is_beginning(request) => {
+                return (Verdict::Config, Some(WEB_PAGE.to_owned()));
+            }
+            _ => Verdict::Fail,
+        };
+        (verdict, None)
+    }
+
+    /// Whether a 2xx answer is what was asked for.
+    fn shape_of(&self, request: &Request, body: &str) -> (Verdict, Option<String>) {
+        if begins_as_html(body) {
+            let verdict = if self.is_beginning(request) { Verdict::Config } else { Verdict::Retry };
+            return (verdict, Some(WEB_PAGE.to_owned()));
+        }
+        let found = match (request.operation, self.shape(request)) {
+            (Operation::Read, Some(shape)) => json::glance(body, &shape.records),
+            _ => match json::kind_of(body) {
+                found @ ("nothing" | "not JSON") => Err(RowsError::NoList(found)),
+                _ => Ok(()),
+            },
+        };
+        let say = match found {
+            Ok(()) => return (Verdict::Ok, None),
+            Err(error) => misfit(&error, self.shape(request).map_or(&[], |s| s.records.as_slice())),
+        };
+        (Verdict::Retry, Some(say))
+    }
+}
+
+impl Classify for Rules {
+    fn classify(&self, request: &Request, response: &Response) -> Outcome {
+        let body = text(&response.body);
+        let matches = |rule: &&ErrorRule| {
+            let status = match rule.status.as_slice() {
+                [] => (200..=299).contains(&response.status),
+                list => list.contains(&response.status),
+            };
+            status && is_for(rule, request.operation) && holds(&rule.when, |p| look_up(response, &body, &p.0))
+        };
+        let rule = self.rules.iter().find(matches);
+        let (verdict, say) = match rule {
+            Some(rule) => (rule.is, rule.say.as_ref().map(|t| say(t, response, &body))),
+            None => self.by_default(request, response, &body),
+        };
+        let wait = wait(rule.and_then(|rule| rule.wait.as_ref()), verdict, response);
+        let words = if verdict.is_answer() { String::new() } else { excerpt(&body) };
+        Outcome { verdict, wait, say, words }
+    }
+}
+
+const WEB_PAGE: &str = "answered with a web page, not JSON";
+
+/// The body as text. What is not UTF-8 fits no shape and shows as `\u{fffd}`.
+fn text(body: &[u8]) -> Cow<'_, str> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    match simdutf8::basic::from_utf8(body) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(body),
+    }
+}
+
+/// Why an answer is not a page, in words that continue "the provider".
+pub(crate) fn misfit(error: &RowsError, records: &[FieldPath]) -> String {
+    let paths: Vec<_> = records.iter().map(|p| p.0.join(".")).filter(|p| !p.is_empty()).collect();
+    match error {
+        RowsError::Json(error) => format!("answered with a text that is {error}"),
+        RowsError::NoList(found) if paths.is_empty() => format!("answered with {found} instead of a list"),
+        RowsError::NoList(found) => {
+            format!("answered with {found} that holds no list at `{}`", paths.join("` or `"))
+        }
+        RowsError::NotAnObject { index, found } => {
+            format!("answered with a list whose element {index} is {found}, not an object")
+        }
+        RowsError::TooLarge => "answered with 4 GiB or more".to_owned(),
+    }
+}
+
+fn is_html(response: &Response, body: &str) -> bool {
+    response.header("content-type").is_some_and(|t| t.contains("html")) || begins_as_html(body)
+}
+
+fn begins_as_html(body: &str) -> bool {
+    body.trim_start().starts_with('<')
+}
+
+/// The value that a path of a rule leads to.
+fn look_up<'a>(response: &'a Response, body: &'a str, path: &[String]) -> Option<Value<'a>> {
+    let (root, rest) = path.split_first()?;
+    match (root.as_str(), rest) {
+        ("body", rest) => json::get(body, rest),
+        ("headers", [name]) => Some(Value::Text(response.header(&name.to_lowercase())?.into())),
+        _ => None,
+    }
+}
+
+/// The explanation with its holes filled; `?` where a value is missing.
+fn say(template: &Template, response: &Response, body: &str) -> String {
+    let mut text = String::new();
+    for piece in &template.0 {
+        let hole = match piece {
+            Piece::Text(constant) => {
+                text.push_str(constant);
+                continue;
+            }
+            Piece::Hole(hole) => hole,
+        };
+        let value = match hole.root {
+            Root::Status => Some(Cow::Owned(response.status.to_string())),
+            Root::Headers => {
+                hole.path.0.first().and_then(|n| response.header(&n.to_lowercase())).map(Cow::Borrowed)
+            }
+            Root::Body => json::get(body, &hole.path.0).map(|value| match value {
+                Value::Null => Cow::Borrowed("?"),
+                Value::Bool(bool) => Cow::Owned(bool.to_string()),
+                Value::Number(raw) | Value::Nested(raw) => Cow::Borrowed(raw),
+                Value::Text(text) => text,
+            }),
+            Root::Config | Root::Secret => None,
+        };
+        text.push_str(&excerpt(value.as_deref().unwrap_or("?")));
+    }
+    text
+}
+
+/// Text on one line, cut to a length that can be shown.
+fn excerpt(text: &str) -> String {
+    let mut line = String::new();
+    // Blanks shrink to one, so a few times the length is enough to look at.
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.extend(word.chars().take(WORDS_MAX + 1));
+        if let Some((at, _)) = line.char_indices().nth(WORDS_MAX) {
+            line.truncate(at);
+            line.push('…');
+            break;
+        }
+    }
+    line
+}
+
+/// How long the provider asks to wait.
+fn wait(rule: Option<&Wait>, verdict: Verdict, response: &Response) -> Option<Duration> {
+    if !matches!(verdict, Verdict::Limited | Verdict::Retry | Verdict::Quota) {
+        return None;
+    }
+    let header = rule.and_then(|w| w.header.as_deref()).unwrap_or("retry-after");
+    response
+        .header(&header.to_lowercase())
+        .and_then(|value| parse_wait(value, response))
+        .or_else(|| rule.and_then(|w| w.default))
+}
+
+/// Seconds, or a moment (RFC 9110, 10.2.3). A moment is measured by the server's own clock.
+fn parse_wait(value: &str, response: &Response) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let now = response.header("date").and_then(parse_http_date).unwrap_or(response.first_byte_at);
+    Some(parse_http_date(value)?.since(now))
+}

@@ -1,0 +1,682 @@
+//! Reads one slice of a stream: the loop that asks for pages and hands them out in order.
+//!
+//! The only asynchronous part of this crate. What a page means is decided elsewhere: [`crate::paginate`] knows
+//! where a listing goes on, [`crate::slice`] keeps the books.
+//!
+//! Pages are asked for ahead only where the place of the next ones is known, and count only if the pages
+//! before them were as long as expected; otherwise they are thrown away and asked for again.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use sync_core::{
+    Answer, Ask, Clock, Explain, Kind, Note, Operation, Refusal, Request, ResumePoint, SavedCursor, Stop,
+    Timestamp, Verdict,
+};
+use sync_spec::StopRule;
+use tokio::task::JoinHandle;
+
+use crate::classify::misfit;
+use crate::cursor::{Format, parse_http_date};
+use crate::json::RowsError;
+use crate::paginate::{Broken, Mark, Spot, Turn, Walk};
+use crate::plan::{Address, CursorPlan, Listing, Plan, StreamPlan};
+use crate::records::{Shape, Sheet};
+use crate::request::{Settings, set_parameter};
+use crate::slice::{Order, Resume, Slice, Tracker, bound};
+
+/// Answers of the wrong shape, one after the other, before a page is given up.
+const MISFITS_MAX: u32 = 3;
+/// A page of more than so many times the memory for pages makes the next ones smaller.
+const OVERSIZE: usize = 4;
+
+/// How a slice is read.
+#[derive(Clone, Debug)]
+pub struct ReadOptions {
+    /// The fields of the primary key. Without one, a row is told from others by all of its text.
+    pub key: Vec<String>,
+    /// How changes are told; nothing means as the connector says.
+    pub cursor: Option<CursorOptions>,
+    /// Where the last complete slice ended.
+    pub from: Option<SavedCursor>,
+    /// Where an unfinished slice stopped.
+    pub resume: Option<ResumePoint>,
+    /// Requests under way at once, at most.
+    pub concurrency: u32,
+    /// Bytes of pages under way and waiting, at most. A single page may have more.
+    pub memory: usize,
+    /// Reads the whole listing and tells no changes.
+    pub listing_only: bool,
+    /// Hands out so many rows and ends.
+    pub limit: Option<u64>,
+}
+
+/// How changes are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorOptions {
+    /// The path of the field that orders changes.
+    pub field: Vec<String>,
+    /// The first read begins here, in the connector's format or as a day.
+    pub start: Option<String>,
+    /// The margin that is read again.
+    pub lookback: Duration,
+}
+
+/// What a reader needs beside its questions.
+#[derive(Clone)]
+pub struct Hands {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The user's wish to stop.
+    pub stop: Stop,
+}
+
+/// What a reader hands out.
+#[derive(Debug)]
+pub enum Step {
+    /// Rows, in the order of the listing.
+    Page(Page),
+    /// The slice begins again at its start. Rows handed out so far stay valid, and come again.
+    Restart {
+        /// Why.
+        why: Note,
+    },
+    /// The slice was read to its end. Nothing comes after it.
+    End(End),
+}
+
+/// One page. `fetched = rows.len() + filtered + deduplicated`.
+#[derive(Debug)]
+pub struct Page {
+    /// Which page of this slice, from 1.
+    pub number: u64,
+    /// The whole answer, valid UTF-8.
+    pub body: Bytes,
+    /// Where in `body` the rows to load are, in order.
+    pub rows: Vec<Range<u32>>,
+    /// Rows accepted from the answer.
+    pub fetched: u64,
+    /// Rows left out: by `keep`, by the limit, or older than the cursor's bound.
+    pub filtered: u64,
+    /// Rows handed out before.
+    pub deduplicated: u64,
+    /// Covers this page and all before it.
+    pub resume: ResumePoint,
+    /// When it was asked for, UTC.
+    pub asked_at: Timestamp,
+    /// Bytes of the answer.
+    pub bytes: u64,
+    /// Requests sent since the page before, those that came to nothing included.
+    pub requests: u64,
+    /// Attempts after the first of each.
+    pub retries: u64,
+    /// Time they waited for permits and between attempts.
+    pub waited: Duration,
+    /// What a person should know.
+    pub notes: Vec<Note>,
+}
+
+/// The end of a slice.
+#[derive(Debug)]
+pub struct End {
+    /// Where the next slice begins; nothing where changes are not told, or where a limit cut this one short.
+    pub cursor: Option<SavedCursor>,
+    /// Whether every row of the listing was seen.
+    pub full_listing: bool,
+    /// What a person should know.
+    pub notes: Vec<Note>,
+    /// Requests sent since the last page.
+    pub requests: u64,
+    /// Attempts after the first of each.
+    pub retries: u64,
+    /// Time they waited for permits and between attempts.
+    pub waited: Duration,
+}
+
+/// Why a slice could not be read on. Pages handed out before it stay valid.
+#[derive(Clone, Debug)]
+pub struct ReadError {
+    /// What it means for the run.
+    pub kind: Kind,
+    /// A stable word for it: that of the refusal, or `listing_repeats`, `listing_endless`,
+    /// `unexpected_answer`, `unknown_stream`, `invalid_start`, `stopped`.
+    pub code: &'static str,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Requests sent since the last page.
+    pub requests: u64,
+    /// Attempts after the first of each.
+    pub retries: u64,
+    /// Time they waited for permits and between attempts.
+    pub waited: Duration,
+}
+
+impl ReadError {
+    fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
+        let (requests, retries, waited) = (0, 0, Duration::ZERO);
+        Self { kind, code, message: message.into(), hint: None, requests, retries, waited }
+    }
+
+    fn hint(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl Explain for ReadError {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+    fn code(&self) -> &'static str {
+        self.code
+    }
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+}
+
+/// What asking cost, until a page takes it along.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    requests: u64,
+    retries: u64,
+    waited: Duration,
+}
+
+impl Spent {
+    fn enter(&mut self, outcome: &Result<Answer, Refusal>) {
+        let (attempts, waited) = match outcome {
+            Ok(answer) => (answer.retries + 1, answer.waited),
+            Err(refusal) => (refusal.attempts, refusal.waited),
+        };
+        self.requests += u64::from(attempts);
+        self.retries += u64::from(attempts.saturating_sub(1));
+        self.waited += waited;
+    }
+}
+
+/// A request under way, on a task of its own so that its time-outs run by its own clock while the pages before
+/// it are being loaded. Dropping it abandons it.
+struct Flight {
+    spot: Spot,
+    task: JoinHandle<Result<Answer, Refusal>>,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Reads one slice.
+pub struct Reader {
+    stream: String,
+    title: String,
+    ask: Arc<dyn Ask>,
+    hands: Hands,
+    stable: Request,
+    newest_first: Option<Request>,
+    /// The paging parameters: place and size.
+    parameters: Option<(String, Option<String>)>,
+    shape: Shape,
+    walk: Walk,
+    slice: Slice,
+    limited: bool,
+    concurrency: usize,
+    memory: usize,
+    /// Bytes of the largest page so far.
+    page_bytes: usize,
+    flights: VecDeque<Flight>,
+    misfits: u32,
+    spent: Spent,
+    notes: Vec<Note>,
+    /// A restart to tell of before anything else.
+    restart: Option<Note>,
+    over: bool,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("stream", &self.stream)
+            .field("walk", &self.walk)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(
+        plan: &Plan,
+        settings: &Settings,
+        stream: &str,
+        options: ReadOptions,
+        ask: Arc<dyn Ask>,
+        hands: Hands,
+    ) -> Result<Self, ReadError> {
+        let Some(stream) = plan.stream(stream) else {
+            let message = format!("{} has no stream `{stream}`", plan.title());
+            return Err(ReadError::new(Kind::Refused, "unknown_stream", message));
+        };
+        let mut notes = Vec::new();
+        let tracker = tracker(stream, &options, &mut notes)?;
+        let newest_first = newest_first(stream, tracker.as_ref());
+        let order = if newest_first.is_some() { Order::NewestFirst } else { Order::Stable };
+        if order == Order::Stable && tracker.as_ref().is_some_and(|t| t.before.is_some()) {
+            let message = "the provider cannot be asked for changes of this stream, so all of it was read and rows \
+                           that did not change were left out";
+            notes.push(Note::new("full_listing", message));
+        }
+        let shape = shape(stream, &options.key, tracker.as_ref());
+        let build = |query| stream.request.build(settings, query, Operation::Read);
+        let mut reader = Self {
+            stream: stream.name.clone(),
+            title: plan.title().to_owned(),
+            ask,
+            hands,
+            stable: build(&[]),
+            newest_first: newest_first.map(build),
+            parameters: parameters(&stream.listing),
+            shape,
+            walk: Walk::new(&stream.listing),
+            slice: Slice::new(order, tracker, options.limit),
+            limited: options.limit.is_some(),
+            concurrency: options.concurrency.max(1) as usize,
+            memory: options.memory,
+            page_bytes: 0,
+            flights: VecDeque::new(),
+            misfits: 0,
+            spent: Spent::default(),
+            notes,
+            restart: None,
+            over: options.limit == Some(0),
+        };
+        match &options.resume {
+            Some(point) => reader.go_on(point),
+            None if stream.keep.0.is_empty()
+                && reader.slice.tracker.as_ref().is_none_or(|t| t.bound.is_none()) =>
+            {
+                reader.walk.at_most(options.limit.unwrap_or(u64::MAX));
+            }
+            None => {}
+        }
+        Ok(reader)
+    }
+
+    /// Goes on where an unfinished slice stopped, or says why it begins again.
+    fn go_on(&mut self, point: &ResumePoint) {
+        let Some(resume) = Resume::read(point) else {
+            let message = "the place where the last run stopped is of another form, so the listing is read from its start";
+            self.restart = Some(Note::new("slice_restarted", message));
+            return;
+        };
+        self.slice.resume(&resume);
+        if resume.order == Order::NewestFirst {
+            // A few pages at most, and rows that changed since stand before the place where it stopped.
+            let message = "a listing of the newest changes is read from its start after an interruption";
+            self.restart = Some(Note::new("slice_restarted", message));
+            self.slice.restart(self.slice.order);
+            return;
+        }
+        self.slice.order = Order::Stable;
+        if self.walk.resume(&resume.walk).is_none() {
+            let message =
+                "the place where the last run stopped cannot be read, so the listing is read from its start";
+            self.restart = Some(Note::new("slice_restarted", message));
+            self.slice.restart(Order::Stable);
+        }
+    }
+
+    /// The next page, a new beginning, or the end.
+    ///
+    /// May be dropped at any await; nothing that was handed out is handed out again by the next call. After an
+    /// error there is nothing more to have.
+    pub async fn next(&mut self) -> Result<Step, ReadError> {
+        if let Some(why) = self.restart.take() {
+            return Ok(Step::Restart { why });
+        }
+        while !self.over {
+            let outcome = match self.fetch().await {
+                Ok(Some(answer)) => self.arrive(&answer).await,
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(Some(step)) => return Ok(step),
+                Ok(None) => {}
+                Err(error) => return Err(self.with_cost(error)),
+            }
+        }
+        Ok(Step::End(self.end()))
+    }
+
+    /// The answer for the place where the walk is; nothing, if it has to be asked for in another way.
+    async fn fetch(&mut self) -> Result<Option<Answer>, ReadError> {
+        if self.hands.stop.asked() {
+            return Err(ReadError::new(Kind::Stopped, "stopped", "stopped"));
+        }
+        let spot = self.walk.next();
+        if self.flights.front().is_some_and(|flight| flight.spot != spot) {
+            self.throw_away();
+        }
+        if self.flights.is_empty() {
+            self.launch(spot);
+        }
+        while self.flights.len() < self.flights_max()
+            && let Some(spot) = self.walk.ahead(self.flights.len() as u64)
+        {
+            self.launch(spot);
+        }
+        // Taken out of the queue only when it has landed, so that nothing is lost if this future is dropped.
+        let flight = self.flights.front_mut().expect("one was launched");
+        let outcome = match (&mut flight.task).await {
+            Ok(outcome) => outcome,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => return Err(ReadError::new(Kind::Stopped, "stopped", "the runtime is shutting down")),
+        };
+        self.flights.pop_front();
+        self.spent.enter(&outcome);
+        match outcome {
+            Ok(answer) => Ok(Some(answer)),
+            Err(refusal)
+                if refusal.verdict == Some(Verdict::SmallerPage) && self.walk.shrink(self.walk.half()) =>
+            {
+                self.throw_away();
+                let size = self.walk.next().size.unwrap_or_default();
+                self.notes.push(Note::new(
+                    "smaller_pages",
+                    format!("pages of {size} rows are asked for: {refusal}"),
+                ));
+                Ok(None)
+            }
+            Err(refusal) => Err(ReadError {
+                hint: refusal.hint.clone(),
+                ..ReadError::new(refusal.kind, refusal.code, refusal.message)
+            }),
+        }
+    }
+
+    fn launch(&mut self, spot: Spot) {
+        let mut request = match (self.slice.order, &self.newest_first) {
+            (Order::NewestFirst, Some(request)) => request.clone(),
+            _ => self.stable.clone(),
+        };
+        if let Some((place, size)) = &self.parameters {
+            if let (Some(name), Some(value)) = (size, spot.size) {
+                set_parameter(&mut request.url, name, &value.to_string());
+            }
+            set_parameter(&mut request.url, place, &spot.at.to_string());
+        }
+        let ask = self.ask.clone();
+        let task = tokio::spawn(async move { ask.ask(&request).await });
+        self.flights.push_back(Flight { spot, task });
+    }
+
+    /// How many requests may be under way: as many as the bytes of their pages allow.
+    fn flights_max(&self) -> usize {
+        let serial = self.slice.order == Order::NewestFirst;
+        let by_memory = self.memory.checked_div(self.page_bytes).unwrap_or(usize::MAX);
+        // With a limit, no further than the rows that are still wanted.
+        let full = self.walk.full().unwrap_or(1);
+        let by_limit = self.slice.left.map_or(usize::MAX, |left| left.div_ceil(full) as usize);
+        let most = self.concurrency.min(by_memory).min(by_limit);
+        if serial { 1 } else { most.max(1) }
+    }
+
+    /// Abandons what is under way. A request that is not answered yet counts as sent.
+    fn throw_away(&mut self) {
+        for mut flight in self.flights.drain(..) {
+            match (&mut flight.task).now_or_never() {
+                Some(Ok(outcome)) => self.spent.enter(&outcome),
+                _ => self.spent.requests += 1,
+            }
+        }
+    }
+
+    async fn arrive(&mut self, answer: &Answer) -> Result<Option<Step>, ReadError> {
+        let response = &answer.response;
+        let body = match response.body.strip_prefix(b"\xef\xbb\xbf") {
+            Some(rest) => response.body.slice_ref(rest),
+            None => response.body.clone(),
+        };
+        let sheet = match (answer.verdict, simdutf8::basic::from_utf8(&body)) {
+            (Verdict::Ok, Ok(text)) => self.shape.sheet(text),
+            (Verdict::Ok, Err(_)) => {
+                return self.misfit("answered with a text that is not UTF-8").await;
+            }
+            _ => Ok(Sheet::default()), // meant to have no rows
+        };
+        let sheet = match sheet {
+            Ok(sheet) => sheet,
+            Err(error @ RowsError::NotAnObject { .. }) => {
+                let misfit = misfit(&error, &self.shape.records);
+                return Err(self.unexpected(&misfit));
+            }
+            Err(error) => {
+                let misfit = misfit(&error, &self.shape.records);
+                return self.misfit(&misfit).await;
+            }
+        };
+        self.misfits = 0;
+        self.page_bytes = self.page_bytes.max(body.len());
+        let asked_at = response.first_byte_at.minus(response.elapsed);
+        self.slice.clocks(response.header("date").and_then(parse_http_date), asked_at);
+        let turn = self.walk.take(&sheet.ids, sheet.total);
+        let notes = self.walk.take_notes();
+        self.notes.extend(notes);
+        match turn {
+            Turn::On => Ok(None),
+            Turn::End => {
+                self.over = true;
+                Ok(None)
+            }
+            Turn::Restart(why) => Ok(Some(self.begin_again(why))),
+            Turn::Fail(broken) => Err(self.broken(broken)),
+            Turn::Deliver { marks, last, moved } => {
+                if let Err(found) = self.slice.prove(&sheet.moments, moved) {
+                    let message =
+                        format!("the newest changes could not be read alone, {found}; all of it is read");
+                    self.walk.reset();
+                    return Ok(Some(self.begin_again(Note::new("full_listing", message))));
+                }
+                self.over = last;
+                Ok(self.page(body, &sheet, &marks, asked_at).map(Step::Page))
+            }
+        }
+    }
+
+    /// The rows of a page that are to be loaded; nothing, if it has none at all.
+    fn page(&mut self, body: Bytes, sheet: &Sheet, marks: &[Mark], asked_at: Timestamp) -> Option<Page> {
+        if marks.is_empty() {
+            return None;
+        }
+        let sorted = self.slice.sort(sheet, marks);
+        self.slice.number += 1;
+        self.over |= self.slice.far_enough() || self.slice.left == Some(0);
+        self.keep_pages_small(body.len(), marks.len());
+        let walk = self.walk.mileage().expect("a page was taken");
+        let Spent { requests, retries, waited } = std::mem::take(&mut self.spent);
+        Some(Page {
+            number: self.slice.number,
+            bytes: body.len() as u64,
+            rows: sorted.rows.iter().map(|index| sheet.rows[*index].clone()).collect(),
+            body,
+            fetched: sorted.fetched,
+            filtered: sorted.filtered,
+            deduplicated: sorted.deduplicated,
+            resume: self.slice.resume_point(walk),
+            asked_at,
+            requests,
+            retries,
+            waited,
+            notes: std::mem::take(&mut self.notes),
+        })
+    }
+
+    /// A page that is far larger than the memory for pages makes those after it smaller, where offsets allow it
+    /// without a new count.
+    fn keep_pages_small(&mut self, bytes: usize, rows: usize) {
+        let most = self.memory.saturating_mul(OVERSIZE);
+        if bytes > most && self.walk.counts_rows() {
+            let fitting = (rows as u128 * most as u128 / bytes as u128) as u64;
+            self.walk.shrink(fitting);
+        }
+    }
+
+    /// The slice begins again, in its stable order.
+    fn begin_again(&mut self, why: Note) -> Step {
+        self.throw_away();
+        let newest = self.slice.order == Order::NewestFirst;
+        self.slice.restart(Order::Stable);
+        if newest && why.code != "full_listing" {
+            self.notes.push(Note::new("full_listing", "all of the listing was read, in its stable order"));
+        }
+        Step::Restart { why }
+    }
+
+    fn end(&mut self) -> End {
+        self.throw_away();
+        let cut = self.limited && self.slice.left == Some(0);
+        let Spent { requests, retries, waited } = std::mem::take(&mut self.spent);
+        End {
+            cursor: if cut { None } else { self.slice.cursor(self.hands.clock.now()) },
+            full_listing: !cut && self.slice.order == Order::Stable,
+            notes: std::mem::take(&mut self.notes),
+            requests,
+            retries,
+            waited,
+        }
+    }
+
+    /// An answer that looked like a page and is none: asked for again after a while, a few times.
+    async fn misfit(&mut self, misfit: &str) -> Result<Option<Step>, ReadError> {
+        self.misfits += 1;
+        if self.misfits >= MISFITS_MAX {
+            return Err(self.unexpected(misfit));
+        }
+        self.throw_away();
+        self.spent.retries += 1;
+        let wait = Duration::from_secs(1 << (self.misfits - 1));
+        tracing::debug!(stream = self.stream, misfit, "the page is asked for again");
+        self.spent.waited += wait;
+        let stop = self.hands.stop.clone();
+        let stopped = std::pin::pin!(stop.wait());
+        // Whether the wait ended or the user wished to stop, the next fetch knows what to do.
+        futures_util::future::select(self.hands.clock.sleep(wait), stopped).await;
+        Ok(None)
+    }
+
+    fn unexpected(&self, misfit: &str) -> ReadError {
+        let page = self.slice.number + 1;
+        let message = format!("{} {misfit} (page {page} of {})", self.title, self.stream);
+        ReadError::new(Kind::Failed, "unexpected_answer", message).hint(
+            "if it stays so, the connector's `records` or its path does not fit what the provider sends",
+        )
+    }
+
+    fn broken(&self, broken: Broken) -> ReadError {
+        let (stream, pages) = (&self.stream, self.slice.number);
+        match broken {
+            Broken::Repeats => {
+                let message = format!(
+                    "the listing of {stream} repeats itself: after page {pages} came a page that was there before"
+                );
+                ReadError::new(Kind::Failed, "listing_repeats", message).hint(
+                    "the provider seems to ignore the paging parameters; check `paginate` of the stream",
+                )
+            }
+            Broken::Endless => {
+                let message = format!("the listing of {stream} does not end: {pages} pages were read");
+                ReadError::new(Kind::Failed, "listing_endless", message)
+                    .hint("check `paginate` of the stream; pages read so far are kept")
+            }
+        }
+    }
+
+    fn with_cost(&mut self, mut error: ReadError) -> ReadError {
+        self.throw_away();
+        let Spent { requests, retries, waited } = std::mem::take(&mut self.spent);
+        (error.requests, error.retries, error.waited) = (requests, retries, waited);
+        error
+    }
+}
+
+/// How changes are told in this slice, if they are.
+fn tracker(
+    stream: &StreamPlan,
+    options: &ReadOptions,
+    notes: &mut Vec<Note>,
+) -> Result<Option<Tracker>, ReadError> {
+    if options.listing_only {
+        return Ok(None);
+    }
+    let own = stream.cursor.as_ref();
+    let Some(wanted) = options.cursor.clone().or_else(|| own.map(CursorOptions::from)) else {
+        return Ok(None);
+    };
+    let format = own.map_or(Format::Iso, |own| own.format.clone());
+    let start = match &wanted.start {
+        None => None,
+        Some(text) => Some(format.parse_start(text).ok_or_else(|| {
+            let message = format!("`start` of {} is not a moment: `{text}`", stream.name);
+            ReadError::new(Kind::Refused, "invalid_start", message).hint("write a day such as 2024-01-31")
+        })?),
+    };
+    let field = wanted.field.join(".");
+    let (bound, before, note) = bound(options.from.as_ref(), &field, &format, start, wanted.lookback);
+    notes.extend(note);
+    let hold_back = own.map(|own| own.hold_back).unwrap_or_default();
+    Ok(Some(Tracker { field, path: wanted.field, format, bound, hold_back, before }))
+}
+
+impl From<&CursorPlan> for CursorOptions {
+    fn from(plan: &CursorPlan) -> Self {
+        Self { field: plan.field.clone(), start: plan.start.clone(), lookback: plan.lookback }
+    }
+}
+
+/// The query that lists the newest changes first, where it helps: after a first complete read, and for the
+/// field it sorts by.
+fn newest_first<'a>(
+    stream: &'a StreamPlan,
+    tracker: Option<&Tracker>,
+) -> Option<&'a [(String, sync_spec::Template)]> {
+    let (own, tracker) = (stream.cursor.as_ref()?, tracker?);
+    tracker.before.as_ref()?;
+    own.newest_first.as_deref().filter(|_| own.field == tracker.path)
+}
+
+fn shape(stream: &StreamPlan, key: &[String], tracker: Option<&Tracker>) -> Shape {
+    let totals = match &stream.listing {
+        Listing::Pages(paging) => match &paging.stop {
+            StopRule::Total(paths) => paths.as_slice(),
+            StopRule::Short | StopRule::Empty => &[],
+        },
+        Listing::Whole => &[],
+    };
+    let cursor = tracker.map(|t| (t.path.as_slice(), &t.format));
+    Shape::new(&stream.records, totals, key, cursor, &stream.keep)
+}
+
+fn parameters(listing: &Listing) -> Option<(String, Option<String>)> {
+    let Listing::Pages(paging) = listing else { return None };
+    let (Address::Page { param, .. } | Address::Offset { param }) = &paging.address;
+    Some((param.clone(), paging.size.as_ref().map(|(name, _)| name.clone())))
+}
+
+#[cfg(test)]
+mod tests;

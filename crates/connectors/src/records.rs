@@ -1,0 +1,198 @@
+//! From a page to its rows: where each is, who it is, when it changed and whether it is wanted.
+//!
+//! A record is the byte range of one row in its page, never a value tree.
+
+use std::ops::Range;
+
+use sync_spec::{Condition, FieldPath};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::condition::holds;
+use crate::cursor::Format;
+use crate::json::{self, RowsError, Value};
+
+/// What to look for in the pages of a slice.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    /// Where the rows are.
+    pub records: Vec<FieldPath>,
+    /// Where the number of all rows may be.
+    pub totals: Vec<FieldPath>,
+    /// Paths to look up in each row: the key's fields, then the cursor's, then those of `keep`.
+    picks: Vec<FieldPath>,
+    key: usize,
+    cursor: Option<Format>,
+    keep: Condition,
+}
+
+/// The rows of one page.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sheet {
+    /// Where each row is.
+    pub rows: Vec<Range<u32>>,
+    /// Who each row is: a hash of its key, or of all of it where it has none.
+    pub ids: Vec<u128>,
+    /// When each row changed, in microseconds; empty without a cursor.
+    pub moments: Vec<Option<i64>>,
+    /// Whether each row is wanted; empty where all are.
+    pub kept: Vec<bool>,
+    /// The number of all rows, as the page says.
+    pub total: Option<u64>,
+}
+
+impl Shape {
+    pub fn new(
+        records: &[FieldPath],
+        totals: &[FieldPath],
+        key: &[String],
+        cursor: Option<(&[String], &Format)>,
+        keep: &Condition,
+    ) -> Self {
+        let mut picks: Vec<_> = key.iter().map(|name| FieldPath(vec![name.clone()])).collect();
+        picks.extend(cursor.map(|(field, _)| FieldPath(field.to_vec())));
+        picks.extend(keep.0.iter().map(|(path, _)| path.clone()));
+        Self {
+            records: records.to_vec(),
+            totals: totals.to_vec(),
+            picks,
+            key: key.len(),
+            cursor: cursor.map(|(_, format)| format.clone()),
+            keep: keep.clone(),
+        }
+    }
+
+    /// Finds the rows of a page.
+    pub fn sheet(&self, body: &str) -> Result<Sheet, RowsError> {
+        let rows = json::rows(body, &self.records)?;
+        let mut sheet = Sheet { ids: Vec::with_capacity(rows.len()), ..Sheet::default() };
+        let (mut values, mut buffer) = (Vec::new(), Vec::new());
+        for range in &rows {
+            let row = &body[range.start as usize..range.end as usize];
+            if json::pick(row, &self.picks, &mut values).is_err() {
+                // Not JSON inside. Whoever loads the row says so with its place; here it is its own identity.
+                values.fill(None);
+            }
+            self.enter(row, &values, &mut buffer, &mut sheet);
+        }
+        sheet.total = self.totals.iter().find_map(|path| count(json::get(body, &path.0)?));
+        sheet.rows = rows;
+        Ok(sheet)
+    }
+
+    fn enter(&self, row: &str, values: &[Option<Value<'_>>], buffer: &mut Vec<u8>, sheet: &mut Sheet) {
+        let (key, rest) = values.split_at(self.key);
+        sheet.ids.push(identity(key, buffer).unwrap_or_else(|| xxh3_128(row.as_bytes())));
+        let mut rest = rest.iter();
+        if let Some(format) = &self.cursor {
+            let value = rest.next().and_then(Option::as_ref);
+            sheet.moments.push(value.and_then(|v| format.parse(v)));
+        }
+        if !self.keep.0.is_empty() {
+            sheet.kept.push(holds(&self.keep, |_| rest.next().cloned().flatten()));
+        }
+    }
+}
+
+/// A hash of the key's values; nothing, if one of them is missing.
+fn identity(key: &[Option<Value<'_>>], buffer: &mut Vec<u8>) -> Option<u128> {
+    if key.is_empty() {
+        return None;
+    }
+    buffer.clear();
+    for value in key {
+        let (kind, text) = match value.as_ref()? {
+            Value::Null => return None,
+            Value::Bool(value) => (b'b', if *value { "true" } else { "false" }),
+            Value::Number(digits) => (b'n', *digits),
+            Value::Text(text) => (b't', text.as_ref()),
+            Value::Nested(raw) => (b'j', *raw),
+        };
+        buffer.push(kind);
+        buffer.extend((text.len() as u64).to_le_bytes()); // so that ("ab", "c") is not ("a", "bc")
+        buffer.extend(text.as_bytes());
+    }
+    Some(xxh3_128(buffer))
+}
+
+/// A number of rows, in quotes or not. Zero says nothing: servers that do not count send it.
+fn count(value: Value<'_>) -> Option<u64> {
+    match value {
+        Value::Number(text) => text.parse().ok(),
+        Value::Text(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+    .filter(|n| *n > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use sync_spec::{Scalar, Test};
+
+    use super::*;
+
+    fn path(text: &str) -> FieldPath {
+        FieldPath(text.split('.').map(str::to_owned).collect())
+    }
+
+    fn shape(key: &[&str]) -> Shape {
+        let key: Vec<_> = key.iter().map(|k| (*k).to_owned()).collect();
+        Shape::new(&[], &[], &key, None, &Condition::default())
+    }
+
+    #[test]
+    fn a_row_is_who_its_key_says() {
+        let ids = |key: &[&str], body| shape(key).sheet(body).expect("rows").ids;
+        let same = ids(&["id"], r#"[{"id":"a","n":1},{"n":2,"id":"a"},{"id":"b"}]"#);
+        assert_eq!(same[0], same[1]);
+        assert_ne!(same[0], same[2]);
+        let kinds = ids(&["id"], r#"[{"id":1},{"id":"1"},{"id":true},{"id":"true"}]"#);
+        assert_eq!(kinds.iter().collect::<std::collections::HashSet<_>>().len(), 4);
+        let pairs = ids(&["x", "y"], r#"[{"x":"ab","y":"c"},{"x":"a","y":"bc"}]"#);
+        assert_ne!(pairs[0], pairs[1]);
+        let keyless = ids(&["id"], r#"[{"id":null,"n":1},{"id":null,"n":2},{"n":2},{"n":2}]"#);
+        assert_ne!(keyless[0], keyless[1]);
+        assert_eq!(keyless[2], keyless[3]);
+    }
+
+    #[test]
+    fn moments_and_wishes_are_looked_up_in_one_pass() {
+        let keep = Condition(vec![
+            (path("type"), Test::OneOf(vec![Scalar::Text("note".into())])),
+            (path("custom.x"), Test::Present),
+        ]);
+        let field = ["updatedAt".to_owned()];
+        let shape = Shape::new(&[], &[], &["_id".into()], Some((&field, &Format::Iso)), &keep);
+        let body = r#"[{"_id":"a","type":"note","custom":{"x":1},"updatedAt":"1970-01-01T00:00:01Z"},
+            {"_id":"b","type":"note","custom":{},"updatedAt":""},{"_id":"c","type":"call"}]"#;
+        let sheet = shape.sheet(body).expect("rows");
+        assert_eq!(sheet.moments, [Some(1_000_000), None, None]);
+        assert_eq!(sheet.kept, [true, false, false]);
+    }
+
+    #[test]
+    fn the_total_is_the_first_number_that_counts() {
+        let shape = Shape::new(
+            &[path("response.items")],
+            &[path("response.total_result"), path("response.total")],
+            &[],
+            None,
+            &Condition::default(),
+        );
+        let total = |fields: &str| {
+            let body = format!(r#"{{"response":{{{fields}"items":[]}}}}"#);
+            shape.sheet(&body).expect("a list").total
+        };
+        assert_eq!(total(r#""total":9,"total_result":3,"#), Some(3));
+        assert_eq!(total(r#""total":9,"total_result":"3","#), Some(3));
+        assert_eq!(total(r#""total":9,"total_result":null,"#), Some(9));
+        assert_eq!(total(r#""total":9,"total_result":0,"#), Some(9));
+        assert_eq!(total(r#""total":-1,"#), None);
+        assert_eq!(total(""), None);
+    }
+
+    #[test]
+    fn a_row_that_is_not_json_inside_is_left_to_whoever_loads_it() {
+        let sheet = shape(&["id"]).sheet(r#"[{"id":nul},{"id":1}]"#).expect("brackets close");
+        assert_eq!(sheet.rows.len(), 2);
+    }
+}
