@@ -1,0 +1,66 @@
+//! Looks at a pipeline without moving a row: reads it, resolves it, and asks the provider one small question.
+
+use serde::Serialize;
+use sync_core::{Problem, Verdict};
+use sync_spec::Pipeline;
+
+use crate::plan::RunPlan;
+use crate::{Hands, RunOptions, wire};
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckReport {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The connector's name; absent where it could not be told.
+    pub connector: Option<String>,
+    /// The base URL that is asked.
+    pub base_url: Option<String>,
+    /// The streams that a run would read.
+    pub streams: Vec<String>,
+    /// Where rows would land.
+    pub destination: Option<String>,
+    /// Whether the provider accepted the credential; absent where the connector has no check.
+    pub accepted: Option<bool>,
+    /// What the provider's check said besides, such as a missing permission.
+    pub remark: Option<String>,
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads, resolves and asks the provider's check call.
+pub async fn check(pipeline: &Pipeline, hands: &Hands) -> CheckReport {
+    let mut report = CheckReport {
+        pipeline: pipeline.name.value.clone(),
+        connector: None,
+        base_url: None,
+        streams: Vec::new(),
+        destination: None,
+        accepted: None,
+        remark: None,
+        problems: Vec::new(),
+    };
+    if let Err(problem) = look(pipeline, hands, &mut report).await {
+        report.problems.push(problem);
+    }
+    report
+}
+
+async fn look(pipeline: &Pipeline, hands: &Hands, report: &mut CheckReport) -> Result<(), Problem> {
+    use sync_core::Explain as _;
+    let plan = RunPlan::build(pipeline, &RunOptions::default(), hands)?;
+    report.connector = Some(plan.connector.clone());
+    report.base_url = Some(plan.bound.base_url().to_string());
+    report.streams = plan.streams.iter().map(|s| s.name.clone()).collect();
+    report.destination = Some(plan.destination.to_string());
+    let ask = wire::build(&plan, hands)?;
+    let Some(request) = plan.bound.check() else { return Ok(()) };
+    match ask.ask(&request).await {
+        Ok(_) => report.accepted = Some(true),
+        Err(refusal) => {
+            report.accepted = refusal.verdict.filter(|v| *v == Verdict::Auth).map(|_| false);
+            return Err(refusal.problem());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,411 @@
+//! Joins pipeline and connector into what a run will do. Data only; nothing is asked and nothing is opened.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sync_connectors::{Bound, CursorOptions, Plan, StreamPlan};
+use sync_core::{Disposition, Problem};
+use sync_spec::{self as spec, Document, Finding, Findings, Span};
+
+use crate::connector::load_connector;
+use crate::{Hands, RunOptions};
+
+/// What a run will do.
+pub(crate) struct RunPlan {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The connector with its settings in.
+    pub bound: Bound,
+    /// The connector's name for people.
+    pub title: String,
+    /// The connector's own name.
+    pub connector: String,
+    /// Where its secrets are.
+    pub secrets: Vec<(String, sync_auth::Reference)>,
+    /// Requests allowed, all rules at once.
+    pub limits: Vec<spec::Rate>,
+    /// Requests under way at most.
+    pub concurrency: Option<u32>,
+    /// How long to go on trying.
+    pub retry: sync_http::Policy,
+    /// The streams, in the order of the file.
+    pub streams: Vec<StreamRun>,
+    /// Where rows land.
+    pub destination: Destination,
+    /// The folder of the pipeline's state.
+    pub state: PathBuf,
+}
+
+/// One stream of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamRun {
+    /// Its name.
+    pub name: String,
+    /// Whether somebody named it.
+    pub named: bool,
+    /// The fields of its key.
+    pub key: Vec<String>,
+    /// How changes are told, where rows carry it.
+    pub cursor: Option<CursorOptions>,
+    /// The field that orders versions, if it is one column.
+    pub order: Option<String>,
+    /// What a write does.
+    pub disposition: Disposition,
+}
+
+/// Where rows land, with the paths made whole.
+#[derive(Clone, Debug)]
+pub(crate) enum Destination {
+    /// A folder for each stream; `{stream}` is still to be filled in.
+    Parquet { path: String, compression: spec::Compression, target_file: u64 },
+    /// One database.
+    Sqlite { path: PathBuf },
+}
+
+impl std::fmt::Display for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Parquet { path, .. } => write!(f, "parquet://{path}"),
+            Self::Sqlite { path } => write!(f, "sqlite://{}", path.display()),
+        }
+    }
+}
+
+impl RunPlan {
+    /// Joins a pipeline with its connector, the command line and the environment's references; everything
+    /// that is wrong with the file, at once.
+    pub(crate) fn build(
+        pipeline: &spec::Pipeline,
+        options: &RunOptions,
+        hands: &Hands,
+    ) -> Result<Self, Problem> {
+        let folder = folder_of(&pipeline.document);
+        let mut complaints = Complaints::new(&pipeline.document);
+        let source = &pipeline.source;
+        let connector = load_connector(source, &folder, &mut complaints)?;
+        let Some(plan) = connector else { return Err(complaints.problem()) };
+
+        let expand = |text: &spec::Spanned<String>, complaints: &mut Complaints| {
+            crate::connector::expand(&text.value, &folder, hands)
+                .map_err(|message| complaints.add(text.span, message, None))
+                .ok()
+        };
+        let base_url = source.base_url.as_ref().and_then(|text| expand(text, &mut complaints));
+        let config: Vec<(String, String)> = source
+            .config
+            .iter()
+            .filter_map(|(name, text)| Some((name.value.clone(), expand(text, &mut complaints)?)))
+            .collect();
+        let destination = Destination::of(pipeline, &folder, |text| expand(text, &mut complaints));
+        let streams = streams_of(pipeline, &plan, options, &mut complaints);
+        if complaints.any() {
+            return Err(complaints.problem());
+        }
+        let bound = match plan.bind(&config, base_url.as_deref()) {
+            Ok(bound) => bound,
+            Err(error) => return Err(complaints.of_binding(error, source)),
+        };
+        let secrets = secrets_of(source, &plan, &bound, &folder, &mut complaints);
+        if complaints.any() {
+            return Err(complaints.problem());
+        }
+        let (limits, concurrency) = limits_of(source, &bound);
+        Ok(Self {
+            pipeline: pipeline.name.value.clone(),
+            title: plan.title().to_owned(),
+            connector: plan.name().to_owned(),
+            secrets,
+            limits,
+            concurrency,
+            retry: retry_of(source.retry.as_ref()),
+            streams,
+            destination: destination.expect("a destination without findings is whole"),
+            state: options.state.clone().unwrap_or_else(|| folder.join(".sync")),
+            bound,
+        })
+    }
+}
+
+/// The folder that the paths of a pipeline start at.
+fn folder_of(document: &Document) -> PathBuf {
+    match Path::new(&*document.name).parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+impl Destination {
+    fn of(
+        pipeline: &spec::Pipeline,
+        folder: &Path,
+        mut expand: impl FnMut(&spec::Spanned<String>) -> Option<String>,
+    ) -> Option<Self> {
+        let mut whole = |text: &spec::Spanned<String>| {
+            let path = expand(text)?.replace("{pipeline}", &pipeline.name.value);
+            Some(folder.join(path))
+        };
+        match &pipeline.destination {
+            spec::Destination::Parquet(parquet) => Some(Self::Parquet {
+                path: whole(&parquet.path)?.to_string_lossy().into_owned(),
+                compression: parquet.compression,
+                target_file: parquet.target_file,
+            }),
+            spec::Destination::Sqlite(sqlite) => Some(Self::Sqlite { path: whole(&sqlite.path)? }),
+        }
+    }
+}
+
+fn streams_of(
+    pipeline: &spec::Pipeline,
+    plan: &Plan,
+    options: &RunOptions,
+    complaints: &mut Complaints,
+) -> Vec<StreamRun> {
+    let nothing = spec::StreamOptions::default();
+    let mut streams = Vec::new();
+    match &pipeline.streams {
+        spec::Streams::All => {
+            for stream in plan.streams().iter().filter(|s| !s.unverified) {
+                let word =
+                    Word { name: &stream.name, span: Span::default(), options: &nothing, named: false };
+                streams.extend(stream_of(pipeline, stream, &word, options, complaints));
+            }
+        }
+        spec::Streams::Named(named) => {
+            for (name, own) in named {
+                let word = Word { name: &name.value, span: name.span, options: own, named: true };
+                match plan.stream(&name.value) {
+                    Some(stream) => streams.extend(stream_of(pipeline, stream, &word, options, complaints)),
+                    None => complaints.unknown_stream(name, plan),
+                }
+            }
+        }
+    }
+    choose(streams, options, complaints)
+}
+
+/// The streams that `--stream` names, or all.
+fn choose(streams: Vec<StreamRun>, options: &RunOptions, complaints: &mut Complaints) -> Vec<StreamRun> {
+    if options.streams.is_empty() {
+        return streams;
+    }
+    for asked in &options.streams {
+        if !streams.iter().any(|s| s.name == *asked) {
+            let known = streams.iter().map(|s| s.name.as_str());
+            let help = match spec::nearest(asked, known.clone()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it has {}", known.collect::<Vec<_>>().join(", ")),
+            };
+            complaints.add(
+                Span::default(),
+                format!("--stream {asked}: the pipeline has no such stream"),
+                Some(help),
+            );
+        }
+    }
+    let asked = |s: &StreamRun| options.streams.contains(&s.name);
+    streams.into_iter().filter(asked).map(|s| StreamRun { named: true, ..s }).collect()
+}
+
+/// A stream as a pipeline writes it.
+struct Word<'a> {
+    name: &'a str,
+    span: Span,
+    options: &'a spec::StreamOptions,
+    named: bool,
+}
+
+fn stream_of(
+    pipeline: &spec::Pipeline,
+    stream: &StreamPlan,
+    word: &Word<'_>,
+    options: &RunOptions,
+    complaints: &mut Complaints,
+) -> Option<StreamRun> {
+    let defaults = &pipeline.defaults;
+    let key = match word.options.primary_key.as_ref().or(defaults.primary_key.as_ref()) {
+        Some(key) => key.value.clone(),
+        None => stream.key.clone(),
+    };
+    let write = word.options.write.as_ref().or(defaults.write.as_ref());
+    let disposition = match write {
+        Some(write) => write.value,
+        None if key.is_empty() => Disposition::Replace,
+        None => Disposition::Merge,
+    };
+    let span = write.map_or(word.span, |w| w.span);
+    if disposition == Disposition::Merge && key.is_empty() {
+        let message = format!("`{}` has no primary key, so its rows cannot be merged", word.name);
+        complaints.add(span, message, Some("give it a `primary_key`, or `write: replace`".into()));
+        return None;
+    }
+    if disposition == Disposition::Replace && options.limit.is_some() {
+        let message =
+            format!("--limit cannot be used with `{}`: it would replace the table by a part", word.name);
+        complaints.add(span, message, Some("leave --limit out, or write with merge or append".into()));
+        return None;
+    }
+    let cursor = cursor_of(pipeline, stream, word, complaints);
+    let order = cursor.as_ref().and_then(|c| match c.field.as_slice() {
+        [field] => Some(field.clone()),
+        _ => None,
+    });
+    Some(StreamRun { name: word.name.to_owned(), named: word.named, key, cursor, order, disposition })
+}
+
+fn cursor_of(
+    pipeline: &spec::Pipeline,
+    stream: &StreamPlan,
+    word: &Word<'_>,
+    complaints: &mut Complaints,
+) -> Option<CursorOptions> {
+    let written = [word.options.cursor.as_ref(), pipeline.defaults.cursor.as_ref()];
+    let first = |pick: fn(&spec::PipelineCursor) -> Option<spec::FieldPath>| {
+        written.into_iter().flatten().find_map(|c| pick(&c.value))
+    };
+    let Some(own) = &stream.cursor else {
+        if let Some(cursor) = &word.options.cursor {
+            let message = format!("rows of `{}` carry nothing that tells when they changed", word.name);
+            complaints.add(
+                cursor.span,
+                message,
+                Some("leave `cursor` out: each run reads the whole listing".into()),
+            );
+        }
+        return None;
+    };
+    let start = written.into_iter().flatten().find_map(|c| c.value.start.as_ref());
+    let lookback = written.into_iter().flatten().find_map(|c| c.value.lookback);
+    Some(CursorOptions {
+        field: first(|c| c.field.clone()).map_or_else(|| own.field.clone(), |path| path.0),
+        start: start.map(|s| s.value.clone()).or_else(|| own.start.clone()),
+        lookback: lookback.unwrap_or(own.lookback),
+    })
+}
+
+fn secrets_of(
+    source: &spec::Source,
+    plan: &Plan,
+    bound: &Bound,
+    folder: &Path,
+    complaints: &mut Complaints,
+) -> Vec<(String, sync_auth::Reference)> {
+    let needed = bound.secret_names();
+    let reference = |r: &spec::SecretRef| match r {
+        spec::SecretRef::Env(name) => sync_auth::Reference::Env(name.clone()),
+        spec::SecretRef::File(path) => sync_auth::Reference::File(folder.join(path)),
+    };
+    let default = |name: &String| {
+        (name.clone(), sync_auth::Reference::Env(sync_auth::default_variable(plan.name(), name)))
+    };
+    let Some(credential) = &source.credential else { return needed.iter().map(default).collect() };
+    match &credential.value {
+        spec::CredentialRef::One(one) => match needed.as_slice() {
+            [name] => vec![(name.clone(), reference(one))],
+            [] => Vec::new(),
+            several => {
+                let message = format!("{} wants several secrets: {}", plan.title(), several.join(", "));
+                let help = "give each a reference: `credential: { NAME: \"${env:…}\" }`";
+                complaints.add(credential.span, message, Some(help.into()));
+                Vec::new()
+            }
+        },
+        spec::CredentialRef::Many(many) => {
+            for (name, _) in many {
+                if !needed.contains(&name.value) {
+                    let message = format!("{} has no secret `{}`", plan.title(), name.value);
+                    complaints.add(name.span, message, Some(format!("it has {}", needed.join(", "))));
+                }
+            }
+            let given = |name: &String| many.iter().find(|(n, _)| n.value == *name);
+            needed
+                .iter()
+                .map(|name| match given(name) {
+                    Some((_, r)) => (name.clone(), reference(r)),
+                    None => default(name),
+                })
+                .collect()
+        }
+    }
+}
+
+fn limits_of(source: &spec::Source, bound: &Bound) -> (Vec<spec::Rate>, Option<u32>) {
+    let (limits, concurrency) = bound.limits();
+    let own = source.rate_limit.as_ref();
+    let limits = own.and_then(|r| r.limits.clone()).unwrap_or_else(|| limits.to_vec());
+    let concurrency = own.and_then(|r| r.concurrency).map(std::num::NonZeroU32::get).or(concurrency);
+    (limits, concurrency)
+}
+
+fn retry_of(retry: Option<&spec::Retry>) -> sync_http::Policy {
+    let mut policy = sync_http::Policy::default();
+    if let Some(retry) = retry {
+        policy.attempts = retry.attempts.map_or(policy.attempts, std::num::NonZeroU32::get);
+        policy.max_wait = retry.max_wait.unwrap_or(policy.max_wait);
+    }
+    policy
+}
+
+/// What is wrong with a pipeline, collected.
+pub(crate) struct Complaints {
+    document: Document,
+    list: Vec<Finding>,
+}
+
+impl Complaints {
+    pub(crate) fn new(document: &Document) -> Self {
+        Self { document: document.clone(), list: Vec::new() }
+    }
+
+    /// Adds a finding.
+    pub(crate) fn add(&mut self, span: Span, message: String, help: Option<String>) {
+        self.list.push(Finding { span, message, help });
+    }
+
+    fn any(&self) -> bool {
+        !self.list.is_empty()
+    }
+
+    /// Everything collected, as one problem.
+    pub(crate) fn problem(self) -> Problem {
+        use sync_core::Explain as _;
+        Findings { document: self.document, list: self.list }.problem()
+    }
+
+    fn unknown_stream(&mut self, name: &spec::Spanned<String>, plan: &Plan) {
+        let known = || plan.streams().iter().map(|s| s.name.as_str());
+        let help = match spec::nearest(&name.value, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it has {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        self.add(name.span, format!("{} has no stream `{}`", plan.title(), name.value), Some(help));
+    }
+
+    /// What the connector found in its settings, at the places where they were written.
+    fn of_binding(mut self, error: sync_connectors::BindError, source: &spec::Source) -> Problem {
+        for complaint in error.list {
+            let written = source.config.iter().find(|(n, _)| Some(&n.value) == complaint.config.as_ref());
+            let span = match written {
+                Some((_, value)) => value.span,
+                None => source
+                    .base_url
+                    .as_ref()
+                    .filter(|_| complaint.config.is_none())
+                    .map_or(source.connector.span, |u| u.span),
+            };
+            self.add(span, complaint.message, complaint.help);
+        }
+        self.problem()
+    }
+}
+
+/// How long a wait is, in words.
+pub(crate) fn period(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        s if s > 0 && s % 86_400 == 0 => format!("{} day", s / 86_400),
+        s if s > 0 && s % 3600 == 0 => format!("{} h", s / 3600),
+        s if s > 0 && s % 60 == 0 => format!("{} min", s / 60),
+        s => format!("{s} s"),
+    }
+}

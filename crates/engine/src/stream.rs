@@ -1,0 +1,238 @@
+//! One stream from its first request to its last commit: fetch → decode → write.
+//!
+//! Three stages, each on its own, with queues between them whose bytes are counted. The fetch stage is
+//! asynchronous; decoding and writing block, so each has a thread. What a stage has to say travels with the
+//! pages, in order: an error of the reader arrives after every page that came before it was committed.
+
+mod decode;
+mod write;
+
+use std::sync::Arc;
+
+use sync_connectors::{End, Page, ReadError, ReadOptions, Reader, Step};
+use sync_core::{Ask, Checkpoint, Note, Problem, RunId, Schema, Status, StreamReport, Table, TableSpec};
+use tokio::sync::mpsc;
+
+use crate::gate::{Gate, Held};
+use crate::plan::{RunPlan, StreamRun};
+use crate::{Hands, RunOptions};
+
+/// What leaves the reader.
+pub(crate) enum Fetched {
+    /// A page, and its bytes while it is in memory.
+    Page(Page, Held),
+    /// The slice begins again.
+    Restart(Note),
+    /// The slice was read to its end.
+    End(End),
+    /// The reader gave up.
+    Failed(ReadError),
+}
+
+/// What leaves the decoder.
+pub(crate) enum Shaped {
+    /// A page as a batch. The schema is the table's from this batch on.
+    Page {
+        page: PageBooks,
+        batch: sync_core::arrow::record_batch::RecordBatch,
+        schema: Schema,
+        changed: bool,
+        held: Held,
+    },
+    /// The slice begins again.
+    Restart { why: Note, requests: Cost },
+    /// The slice was read to its end.
+    End { end: End, emptied: u64 },
+    /// Reading or decoding gave up. Nothing comes after it.
+    Failed { problem: Problem, requests: Cost },
+}
+
+/// What is left of a page when its rows are in a batch.
+pub(crate) struct PageBooks {
+    pub number: u64,
+    pub fetched: u64,
+    pub filtered: u64,
+    pub deduplicated: u64,
+    pub bytes: u64,
+    pub resume: sync_core::ResumePoint,
+    pub requests: Cost,
+    pub notes: Vec<Note>,
+}
+
+/// What asking cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub requests: u64,
+    pub retries: u64,
+    pub waited_ms: u64,
+}
+
+/// What a stream needs beside its plan.
+pub(crate) struct Context<'a> {
+    pub plan: &'a RunPlan,
+    pub options: &'a RunOptions,
+    pub hands: &'a Hands,
+    pub ask: Arc<dyn Ask>,
+    pub sink: Arc<dyn sync_core::Sink>,
+    pub store: Arc<sync_state::Store>,
+    pub run: RunId,
+    /// Runs that were under way when their process died.
+    pub interrupted: &'a [RunId],
+    /// Bytes for this stream.
+    pub memory: usize,
+}
+
+/// A queue holds few pages: its bytes are bounded by the gate, its length is only a second bound.
+const QUEUE_PAGES: usize = 8;
+
+/// Reads one stream into its table.
+pub(crate) async fn run(context: &Context<'_>, stream: &StreamRun) -> StreamReport {
+    let started = context.hands.clock.monotonic();
+    let mut report = match open(context, stream).await {
+        Ok(opened) => pull(context, stream, opened).await,
+        Err(problem) => empty_report(stream, Some(problem)),
+    };
+    let elapsed = context.hands.clock.monotonic().saturating_sub(started);
+    report.elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    report
+}
+
+/// The report of a stream that did nothing.
+pub(crate) fn empty_report(stream: &StreamRun, problem: Option<Problem>) -> StreamReport {
+    StreamReport {
+        stream: stream.name.clone(),
+        named: stream.named,
+        status: problem.as_ref().map_or(Status::Done, |p| Status::from(p.kind)),
+        error: problem,
+        books: sync_core::Books::default(),
+        requests: 0,
+        retries: 0,
+        waited_ms: 0,
+        resumed_from_page: None,
+        bytes: 0,
+        elapsed_ms: 0,
+        notes: Vec::new(),
+    }
+}
+
+/// An open table, and the reader that goes on where it ends.
+struct Opened {
+    table: Box<dyn Table>,
+    reader: Reader,
+    writer: write::Writer,
+    schema: Option<Schema>,
+}
+
+/// A sixth of the stream's bytes may be under way to us, a third may wait between the stages, and the sink
+/// has the rest.
+fn shares(memory: usize) -> (usize, usize, usize) {
+    (memory / 6, memory / 3, memory / 2)
+}
+
+async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Problem> {
+    use sync_core::Explain as _;
+    let (flight, _, sink_memory) = shares(context.memory);
+    let spec = TableSpec {
+        pipeline: context.plan.pipeline.clone(),
+        stream: stream.name.clone(),
+        key: stream.key.clone(),
+        order: stream.order.clone(),
+        disposition: stream.disposition,
+        begin: if context.options.full_refresh { sync_core::Begin::Anew } else { sync_core::Begin::Continue },
+        run: context.run.clone(),
+        memory: sink_memory,
+    };
+    let sink = context.sink.clone();
+    let table = blocking(move || sink.open(&spec)).await?.map_err(|error| error.problem())?;
+    let opened = table.opened().clone();
+    let saved = opened.checkpoint.clone();
+    if let Some(saved) = saved.as_ref().filter(|c| context.interrupted.contains(&c.run)) {
+        let close = context.store.close_interrupted(&saved.run, &stream.name, saved.books);
+        close.map_err(|error| error.problem())?;
+    }
+    let whole = stream.disposition == sync_core::Disposition::Replace;
+    let limited = context.options.limit.is_some();
+    let saved = saved.map(|c| match whole && !opened.building {
+        // A position inside a slice that went into the old table says nothing about a new one.
+        true => Checkpoint { resume: None, pages: 0, ..c },
+        false => c,
+    });
+    let options = ReadOptions {
+        key: stream.key.clone(),
+        cursor: stream.cursor.clone(),
+        from: saved.as_ref().and_then(|c| c.cursor.clone()).filter(|_| !opened.building),
+        resume: saved.as_ref().and_then(|c| c.resume.clone()).filter(|_| !limited),
+        concurrency: context.plan.concurrency.unwrap_or(IN_FLIGHT),
+        memory: flight,
+        listing_only: whole,
+        limit: context.options.limit,
+    };
+    let hands =
+        sync_connectors::Hands { clock: context.hands.clock.clone(), stop: context.hands.stop.clone() };
+    let reader = context
+        .plan
+        .bound
+        .read(&stream.name, options, context.ask.clone(), hands)
+        .map_err(|error| error.problem())?;
+    let schema = saved.as_ref().map(|c| c.schema.clone());
+    let writer = write::Writer::new(context, stream, opened, saved);
+    Ok(Opened { table, reader, writer, schema })
+}
+
+/// Cost under way at once where nothing else says so.
+const IN_FLIGHT: u32 = 4;
+
+async fn pull(context: &Context<'_>, stream: &StreamRun, opened: Opened) -> StreamReport {
+    let Opened { table, reader, writer, schema } = opened;
+    let (_, waiting, _) = shares(context.memory);
+    let gate = Gate::new(waiting);
+    let (to_decode, from_fetch) = mpsc::channel(QUEUE_PAGES);
+    let (to_write, from_decode) = mpsc::channel(QUEUE_PAGES);
+    let decoder = decode::Decode::new(schema, context.run.clone(), waiting / 2);
+    let decoding = tokio::task::spawn_blocking(move || decoder.run(from_fetch, &to_write));
+    let writing = tokio::task::spawn_blocking(move || writer.run(table, from_decode));
+    fetch(reader, &gate, &to_decode).await;
+    drop(to_decode);
+    let _ = decoding.await; // a panic in there closes its queue, and the writer reports that
+    match writing.await {
+        Ok(report) => report,
+        Err(error) => {
+            let message = format!("the writer of {} ended: {error}", stream.name);
+            let hint =
+                "this is a bug of sync; what was committed is safe, and the next run goes on from there";
+            empty_report(stream, Some(Problem::new(sync_core::Kind::Failed, "internal", message).hint(hint)))
+        }
+    }
+}
+
+/// The fetch stage: pages as long as there is room and somebody takes them.
+async fn fetch(mut reader: Reader, gate: &Gate, to_decode: &mpsc::Sender<Fetched>) {
+    loop {
+        tokio::select! {
+            () = gate.room() => {}
+            () = to_decode.closed() => return,
+        }
+        let (fetched, last) = match reader.next().await {
+            Ok(Step::Page(page)) => {
+                let held = gate.hold(page.body.len());
+                (Fetched::Page(page, held), false)
+            }
+            Ok(Step::Restart { why }) => (Fetched::Restart(why), false),
+            Ok(Step::End(end)) => (Fetched::End(end), true),
+            Err(error) => (Fetched::Failed(error), true),
+        };
+        if to_decode.send(fetched).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Runs something that blocks where it may.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        Problem::new(sync_core::Kind::Failed, "internal", format!("a task ended: {error}"))
+            .hint("this is a bug of sync; what was committed is safe")
+    })
+}

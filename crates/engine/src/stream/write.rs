@@ -1,0 +1,302 @@
+//! The write stage: batches in, commits out, and the books that say where every row went.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sync_connectors::End;
+use sync_core::{
+    Books, Checkpoint, Clock, Disposition, Event, Explain as _, Kind, Note, Opened, Problem, Published,
+    Receipt, ResumePoint, RunId, SavedCursor, Schema, SinkError, Status, StreamReport, Table, Watch,
+};
+use tokio::sync::mpsc;
+
+use super::{Context, Cost, PageBooks, Shaped, empty_report};
+use crate::plan::StreamRun;
+
+/// Rows are made visible this often where the sink does not do so with each commit.
+const PUBLISH_EVERY: Duration = Duration::from_secs(30);
+
+/// And never so often that publishing takes more than this part of the time.
+const PUBLISH_SHARE: u32 = 10;
+
+/// The write stage of one stream.
+pub(super) struct Writer {
+    report: StreamReport,
+    run: RunId,
+    destination: String,
+    store: Arc<sync_state::Store>,
+    watch: Arc<dyn Watch>,
+    clock: Arc<dyn Clock>,
+    /// `--limit`: rows land, the position does not move.
+    limited: bool,
+    allow_empty: bool,
+    replaces: bool,
+    opened: Opened,
+    schema: Schema,
+    /// The position that the next checkpoint holds.
+    sequence: u64,
+    cursor: Option<SavedCursor>,
+    resume: Option<ResumePoint>,
+    pages: u64,
+    /// Rows of the slice, those of earlier processes counted as one a page.
+    received: u64,
+    publish_at: Duration,
+    /// The copy in the state store could not be written; said once.
+    copy_failed: bool,
+}
+
+impl Writer {
+    /// The writer of a stream whose table is open.
+    pub(super) fn new(
+        context: &Context<'_>,
+        stream: &StreamRun,
+        opened: Opened,
+        saved: Option<Checkpoint>,
+    ) -> Self {
+        let mut report = empty_report(stream, None);
+        let resume = saved.as_ref().and_then(|c| c.resume.clone());
+        let pages = saved.as_ref().map_or(0, |c| c.pages);
+        let limited = context.options.limit.is_some();
+        report.resumed_from_page = (resume.is_some() && !limited).then_some(pages + 1);
+        let clock = context.hands.clock.clone();
+        let watch = context.hands.watch.clone();
+        watch.event(Event::Started {
+            stream: stream.name.clone(),
+            resumed_from_page: report.resumed_from_page,
+        });
+        Self {
+            report,
+            run: context.run.clone(),
+            destination: context.plan.destination.to_string(),
+            store: context.store.clone(),
+            watch,
+            limited,
+            allow_empty: context.options.allow_empty,
+            replaces: stream.disposition == Disposition::Replace || context.options.full_refresh,
+            opened,
+            sequence: saved.as_ref().map_or(0, |c| c.sequence),
+            cursor: saved.as_ref().and_then(|c| c.cursor.clone()),
+            schema: saved.map(|c| c.schema).unwrap_or_default(),
+            resume,
+            pages,
+            received: pages,
+            publish_at: clock.monotonic() + PUBLISH_EVERY,
+            clock,
+            copy_failed: false,
+        }
+    }
+
+    /// Until the slice is whole or something gives up; what happened, either way.
+    pub(super) fn run(
+        mut self,
+        mut table: Box<dyn Table>,
+        mut from_decode: mpsc::Receiver<Shaped>,
+    ) -> StreamReport {
+        let outcome = self.write(&mut *table, &mut from_decode);
+        if let Err(problem) = outcome {
+            self.report.status = Status::from(problem.kind);
+            self.report.error = Some(problem);
+        }
+        drop(table);
+        self.watch.event(Event::Finished(Box::new(self.report.clone())));
+        self.report
+    }
+
+    fn write(
+        &mut self,
+        table: &mut dyn Table,
+        from_decode: &mut mpsc::Receiver<Shaped>,
+    ) -> Result<(), Problem> {
+        while let Some(shaped) = from_decode.blocking_recv() {
+            match shaped {
+                Shaped::Page { page, batch, schema, changed, held } => {
+                    if changed {
+                        table.evolve(&schema).map_err(explain)?;
+                    }
+                    self.schema = schema;
+                    if batch.num_rows() > 0 {
+                        table.write(batch).map_err(explain)?;
+                    }
+                    self.commit(table, page)?;
+                    drop(held);
+                }
+                Shaped::Restart { why, requests } => {
+                    self.asked(requests);
+                    self.note(why);
+                    table.restart().map_err(explain)?;
+                    (self.resume, self.pages, self.received) = (None, 0, 0);
+                }
+                Shaped::End { end, emptied } => return self.end(table, end, emptied),
+                Shaped::Failed { problem, requests } => {
+                    self.asked(requests);
+                    self.publish(table)?;
+                    return Err(problem);
+                }
+            }
+        }
+        Err(Problem::new(Kind::Failed, "internal", "the decoder ended without a word")
+            .hint("this is a bug of sync; what was committed is safe, and the next run goes on from there"))
+    }
+
+    /// Makes a page's rows durable with the position behind it.
+    fn commit(&mut self, table: &mut dyn Table, page: PageBooks) -> Result<(), Problem> {
+        self.asked(page.requests);
+        page.notes.into_iter().for_each(|note| self.note(note));
+        let books = &mut self.report.books;
+        books.fetched += page.fetched;
+        books.filtered += page.filtered;
+        books.deduplicated += page.deduplicated;
+        self.report.bytes += page.bytes;
+        self.received += page.fetched;
+        if !self.limited {
+            self.resume = Some(page.resume);
+            self.pages = page.number;
+        }
+        // Rows that are about to be committed count as loaded until the sink knows better, so that a checkpoint's
+        // own books balance.
+        let staged = page.fetched - page.filtered - page.deduplicated;
+        let checkpoint = self.checkpoint(staged);
+        let receipt = table.commit(&checkpoint).map_err(explain)?;
+        self.receive(receipt)?;
+        self.copy(&checkpoint);
+        self.watch.event(Event::Page {
+            stream: self.report.stream.clone(),
+            rows: page.fetched,
+            bytes: page.bytes,
+        });
+        self.watch.event(Event::Committed {
+            stream: self.report.stream.clone(),
+            fetched: self.report.books.fetched,
+            loaded: self.report.books.loaded,
+            pages: self.pages,
+        });
+        if self.clock.monotonic() >= self.publish_at {
+            self.publish(table)?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, staged: u64) -> Checkpoint {
+        self.sequence += 1;
+        Checkpoint {
+            format: Checkpoint::FORMAT,
+            sequence: self.sequence,
+            run: self.run.clone(),
+            at: self.clock.now(),
+            cursor: self.cursor.clone(),
+            resume: self.resume.clone(),
+            pages: self.pages,
+            books: Books { loaded: self.report.books.loaded + staged, ..self.report.books },
+            schema: self.schema.clone(),
+        }
+    }
+
+    /// Enters what a commit did, and checks that every row has a place.
+    fn receive(&mut self, receipt: Receipt) -> Result<(), Problem> {
+        let books = &mut self.report.books;
+        books.loaded += receipt.loaded;
+        books.deduplicated += receipt.deduplicated;
+        if books.balance() {
+            return Ok(());
+        }
+        let message = format!("the books do not balance: {books:?}");
+        Err(Problem::new(Kind::Failed, "books_unbalanced", message)
+            .hint("this is a bug of sync; compare the table with the provider before you rely on it"))
+    }
+
+    fn publish(&mut self, table: &mut dyn Table) -> Result<(), Problem> {
+        let began = self.clock.monotonic();
+        let published = table.publish().map_err(explain)?;
+        self.published(published);
+        let now = self.clock.monotonic();
+        self.publish_at = now + PUBLISH_EVERY.max(now.saturating_sub(began) * PUBLISH_SHARE);
+        Ok(())
+    }
+
+    fn published(&mut self, published: Published) {
+        let books = &mut self.report.books;
+        books.loaded = books.loaded.saturating_sub(published.unchanged);
+        books.deduplicated += published.unchanged;
+        tracing::debug!(
+            stream = self.report.stream,
+            unchanged = published.unchanged,
+            rewritten_bytes = published.rewritten_bytes,
+            "published"
+        );
+    }
+
+    /// The slice is whole.
+    fn end(&mut self, table: &mut dyn Table, end: End, emptied: u64) -> Result<(), Problem> {
+        self.asked(Cost::of(end.requests, end.retries, end.waited));
+        end.notes.into_iter().for_each(|note| self.note(note));
+        if emptied > 0 {
+            let message = format!("{emptied} empty texts in date columns were stored as null");
+            self.note(Note::new("empty_as_null", message));
+        }
+        if self.received == 0 && self.opened.rows > 0 && !self.allow_empty && !self.limited {
+            return Err(self.suspicious());
+        }
+        if self.received == 0 && self.schema.columns.is_empty() && (self.opened.rows == 0 || !self.replaces) {
+            self.note(Note::new(
+                "no_rows",
+                "the listing has no rows; the table is made when the first one comes",
+            ));
+            return Ok(());
+        }
+        if self.limited {
+            return self.publish(table);
+        }
+        self.cursor = end.cursor.or_else(|| self.cursor.take());
+        (self.resume, self.pages) = (None, 0);
+        let checkpoint = self.checkpoint(0);
+        if self.schema.columns.is_empty() {
+            table.evolve(&self.schema).map_err(explain)?;
+        }
+        let (receipt, published) = table.finish(&checkpoint).map_err(explain)?;
+        self.published(published);
+        self.receive(receipt)?;
+        self.copy(&checkpoint);
+        Ok(())
+    }
+
+    fn suspicious(&self) -> Problem {
+        let message = format!(
+            "{} answered with no rows at all, and the table has {}; nothing was changed",
+            self.report.stream, self.opened.rows
+        );
+        Problem::new(Kind::Contract, "suspicious_empty", message)
+            .hint("if the provider really has none left, run again with --allow-empty")
+    }
+
+    /// The copy of a checkpoint for the history. The proof is in the destination, so a failure is told and no
+    /// more.
+    fn copy(&mut self, checkpoint: &Checkpoint) {
+        if self.copy_failed {
+            return;
+        }
+        let copied = self.store.record_commit(&self.run, &self.report.stream, &self.destination, checkpoint);
+        if let Err(error) = copied {
+            self.copy_failed = true;
+            let message = format!("the history of checkpoints could not be written: {}", error.problem());
+            self.note(Note::new("history_not_written", message));
+        }
+    }
+
+    fn asked(&mut self, requests: Cost) {
+        self.report.requests += requests.requests;
+        self.report.retries += requests.retries;
+        self.report.waited_ms += requests.waited_ms;
+    }
+
+    fn note(&mut self, note: Note) {
+        if self.report.notes.contains(&note) {
+            return;
+        }
+        self.watch.event(Event::Note { stream: self.report.stream.clone(), note: note.clone() });
+        self.report.notes.push(note);
+    }
+}
+
+fn explain(error: SinkError) -> Problem {
+    error.problem()
+}
