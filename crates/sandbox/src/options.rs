@@ -1,0 +1,96 @@
+//! How the sandbox behaves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sync_core::Clock;
+
+/// How the sandbox behaves. [`Options::new`] has what `sync sandbox` starts with.
+#[derive(Clone)]
+pub struct Options {
+    /// Decides every value. The same seed gives the same rows.
+    pub seed: u64,
+    /// Rows of a stream, by `provider/stream`; all others have as many as seems likely.
+    pub rows: BTreeMap<String, u64>,
+    /// The token Planhat accepts.
+    pub planhat_token: String,
+    /// The key Flowlu accepts.
+    pub flowlu_key: String,
+    /// Whether requests beyond the limits are refused. They are counted either way.
+    pub limits: bool,
+    /// Planhat's limit: so many requests in any window of that length.
+    pub planhat_limit: (u32, Duration),
+    /// Flowlu's.
+    pub flowlu_limit: (u32, Duration),
+    /// Streams the token or key has no right to, by `provider/stream`.
+    pub forbidden: Vec<String>,
+    /// Planhat refuses a `limit` beyond its maximum instead of silently answering with less.
+    pub planhat_refuses_large_limits: bool,
+    /// What becomes of requests to a Flowlu account that does not exist; every request is taken for one.
+    pub flowlu_astray: Option<Astray>,
+    /// What Flowlu's local times are ahead of UTC.
+    pub flowlu_offset: Duration,
+    /// Whether text may hold U+0000.
+    pub nul: bool,
+    /// Rows that a round of changes touches in each stream.
+    pub changes_per_round: u64,
+    /// Tells the time of changes and windows.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Where a request to an account that does not exist ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Astray {
+    /// A redirect to this address.
+    Redirect(String),
+    /// An HTML page with status 404.
+    Page,
+}
+
+/// Options that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// A stream that no provider has.
+    #[error("the sandbox has no stream `{name}`; it has {}", known.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<&'static str>,
+    },
+}
+
+impl Options {
+    /// What `sync sandbox` starts with: token `planhat-sandbox-token`, key `flowlu-sandbox-key`, limits on.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            seed: 1,
+            rows: BTreeMap::new(),
+            planhat_token: "planhat-sandbox-token".to_owned(),
+            flowlu_key: "flowlu-sandbox-key".to_owned(),
+            limits: true,
+            planhat_limit: (200, Duration::from_mins(1)),
+            flowlu_limit: (3, Duration::from_secs(2)),
+            forbidden: Vec::new(),
+            planhat_refuses_large_limits: false,
+            flowlu_astray: None,
+            flowlu_offset: Duration::from_hours(2),
+            nul: false,
+            changes_per_round: 25,
+            clock,
+        }
+    }
+
+    /// What the played providers accept: provider, name of its secret, value.
+    pub fn credentials(&self) -> [(&'static str, &'static str, &str); 2] {
+        [("planhat", "token", &self.planhat_token), ("flowlu", "api_key", &self.flowlu_key)]
+    }
+
+    /// The same with another number of rows in a stream.
+    #[must_use]
+    pub fn rows(mut self, stream: &str, rows: u64) -> Self {
+        self.rows.insert(stream.to_owned(), rows);
+        self
+    }
+}
