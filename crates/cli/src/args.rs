@@ -1,0 +1,174 @@
+//! What may be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::sandbox::Rows;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed: the provider's errors to the last attempt
+  2    refused: the file, the credential or the arguments are wrong
+  3    environment: disk, network, TLS, or another process holds the lock
+  4    partial: some streams failed or some rows were set aside
+  5    contract: a promise about the data was broken, such as a suspicious empty listing
+  6    quota: spent for now; the next run goes on
+  130  stopped by the user; the next run goes on
+
+Log lines go to stderr; SYNC_LOG=debug shows more of them.";
+
+/// Moves data from APIs into Parquet files and SQLite databases, and can be killed at any instant.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run pipelines once, now
+    #[command(after_help = EXIT_CODES)]
+    Run(Run),
+    /// Check pipelines: parse, resolve, find the credential, and ask the provider whether it works
+    Check(Check),
+    /// Show what is built in: connectors, and the streams, settings and limits of one
+    Connectors(Connectors),
+    /// Play the built-in providers on loopback, for trying things without an account
+    Sandbox(Sandbox),
+    /// Print the JSON Schema of a language, for editors
+    Schema(Schema),
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Pipeline files, run one after the other
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Only this stream; may be given several times
+    #[arg(long = "stream", value_name = "NAME")]
+    pub streams: Vec<String>,
+    /// Forget how far the streams got, read everything, and switch the new tables in when they are whole
+    #[arg(long)]
+    pub full_refresh: bool,
+    /// At most so many rows of each stream; nothing is remembered of how far it got
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Accept a listing without rows where the table has some
+    #[arg(long)]
+    pub allow_empty: bool,
+    /// Memory for pages, batches and queues
+    #[arg(long, value_name = "SIZE", default_value = "96MB", value_parser = memory)]
+    pub memory: usize,
+    /// Keep the pipelines' state in this folder [default: .sync beside each file]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Print one JSON object a file on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Pipeline files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Print one JSON object a file on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Connectors {
+    /// The connector to show [default: a list of all]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Sandbox {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9310")]
+    pub listen: SocketAddr,
+    /// Rows of every stream, or of one: 1000 or PROVIDER/STREAM=1000; may be given several times
+    #[arg(long, value_name = "[STREAM=]N", value_parser = Rows::parse)]
+    pub rows: Vec<Rows>,
+    /// The same seed gives the same rows
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Answer requests beyond the providers' limits too
+    #[arg(long)]
+    pub no_limits: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Which language
+    pub language: Language,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Language {
+    /// Pipeline files
+    Pipeline,
+    /// Connector files
+    Connector,
+}
+
+/// Below this even one ordinary page would not fit.
+const LEAST_MEMORY: u64 = 4_000_000;
+
+fn memory(text: &str) -> Result<usize, String> {
+    match sync_spec::parse_size(text)? {
+        size if size < LEAST_MEMORY => Err("at least 4MB are needed".to_owned()),
+        size => usize::try_from(size).map_err(|_| "that is more than this machine can count".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_contradict_nowhere() {
+        Arguments::command().debug_assert();
+    }
+
+    #[track_caller]
+    fn refused(line: &str, expect: &str) {
+        let error = Arguments::try_parse_from(line.split(' ')).expect_err(line);
+        assert_eq!(error.exit_code(), 2, "{line}");
+        assert!(error.to_string().contains(expect), "{line}: {error}");
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused_with_2() {
+        refused("sync run", "<FILE>");
+        refused("sync run a.yaml --limit 0", "0 is not in 1..");
+        refused("sync run a.yaml --memory 3MB", "at least 4MB");
+        refused("sync run a.yaml --memory lots", "not a size");
+        refused("sync run a.yaml --jsn", "--json");
+        refused("sync schema pipelin", "pipeline");
+        refused("sync sandbox --listen localhost", "invalid");
+        refused("sync sandbox --rows many", "PROVIDER/STREAM=N");
+    }
+
+    #[test]
+    fn a_run_takes_files_and_streams() {
+        let line = "sync run a.yaml b.yaml --stream x --stream y --memory 64MiB --limit 5";
+        let Verb::Run(run) = Arguments::try_parse_from(line.split(' ')).expect(line).verb else {
+            panic!("`run` is a run");
+        };
+        assert_eq!(run.files, [PathBuf::from("a.yaml"), PathBuf::from("b.yaml")]);
+        assert_eq!(run.streams, ["x", "y"]);
+        assert_eq!((run.memory, run.limit), (64 << 20, Some(5)));
+    }
+}

@@ -1,0 +1,76 @@
+//! The real hands of a run: the clock, the transport, the environment. Nobody else makes them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sync_core::{BoxFuture, Clock, Kind, Problem, Stop, Timestamp, Watch};
+use sync_engine::Hands;
+use sync_http::{Client, Scrubber, Timeouts};
+use sync_quota::Budgets;
+
+/// The clock of this machine.
+#[derive(Debug)]
+pub struct MachineClock {
+    started: Instant,
+}
+
+impl MachineClock {
+    /// A clock whose monotonic time begins now.
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
+    pub fn new() -> Self {
+        Self { started: Instant::now() }
+    }
+}
+
+impl Clock for MachineClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
+    fn now(&self) -> Timestamp {
+        let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
+        };
+        Timestamp::from_micros(micros)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// What every command that meets a provider needs. The onlooker is added for each run.
+pub struct Tools {
+    pub clock: Arc<dyn Clock>,
+    pub stop: Stop,
+    scrubber: Arc<Scrubber>,
+    client: Arc<Client>,
+    budgets: Arc<Budgets>,
+}
+
+impl Tools {
+    /// Makes them. Fails where the TLS roots of the system cannot be read.
+    pub fn new(scrubber: Arc<Scrubber>) -> Result<Self, Problem> {
+        let clock: Arc<dyn Clock> = Arc::new(MachineClock::new());
+        let stop = Stop::default();
+        let client = Client::new(clock.clone(), scrubber.clone(), stop.clone(), Timeouts::default())
+            .map_err(|error| Problem::new(Kind::Environment, "http_client", error.message))?;
+        let budgets = Arc::new(Budgets::new(clock.clone()));
+        Ok(Self { clock, stop, scrubber, client: Arc::new(client), budgets })
+    }
+
+    /// The hands of one run.
+    pub fn hands(&self, watch: Arc<dyn Watch>) -> Hands {
+        Hands {
+            clock: self.clock.clone(),
+            fetch: self.client.clone(),
+            scrubber: self.scrubber.clone(),
+            stop: self.stop.clone(),
+            watch,
+            environment: Arc::new(sync_auth::System),
+            budgets: self.budgets.clone(),
+        }
+    }
+}

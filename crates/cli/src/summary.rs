@@ -1,0 +1,273 @@
+//! What is said when a run is over: the books, what to know, what went wrong, and what to type next. Pure.
+
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use sync_core::{Problem, RunReport, Status, StreamReport};
+
+use crate::paint::Paint;
+use crate::talk::problem_text;
+use crate::tally::Tally;
+use crate::words;
+
+/// What the summary needs besides the report.
+pub struct Told<'a> {
+    /// The file as it was given.
+    pub file: &'a str,
+    /// From the first line to the last.
+    pub elapsed: Duration,
+    /// What was heard while it ran.
+    pub tally: &'a Tally,
+    /// Whether the run was told to forget how far it got.
+    pub full_refresh: bool,
+    /// Whether the run was to remember nothing.
+    pub limited: bool,
+}
+
+/// The whole summary, several lines.
+pub fn summary(report: &RunReport, told: &Told<'_>, paint: Paint) -> String {
+    let mut lines = Vec::new();
+    if !report.streams.is_empty() {
+        lines.push(String::new());
+        lines.push(paint.bold(&format!("{} · run {}", told.file, report.run)));
+        lines.push(books(&report.streams));
+    }
+    lines.extend(remarks(report, told.tally));
+    lines.extend(problems(report).iter().map(|problem| problem_text(problem, paint)));
+    lines.push(verdict(report, told, paint));
+    lines.extend(next(report, told).map(|text| format!("{}: {text}", paint.help("next"))));
+    lines.join("\n")
+}
+
+/// The table of books: a line a stream, and their sum where there are several.
+fn books(streams: &[StreamReport]) -> String {
+    let quarantined = streams.iter().any(|s| s.books.quarantined > 0);
+    let mut header = vec!["stream", "status", "fetched", "loaded", "deduplicated", "filtered"];
+    header.extend(quarantined.then_some("quarantined"));
+    header.extend(["requests", "retries", "waited"]);
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header.clone());
+    for stream in streams {
+        let mut row = vec![stream.stream.clone(), stream.status.as_str().to_owned()];
+        row.extend(figures(std::slice::from_ref(stream), quarantined));
+        table.add_row(row);
+    }
+    if streams.len() > 1 {
+        let mut row = vec!["all".to_owned(), String::new()];
+        row.extend(figures(streams, quarantined));
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+fn figures(streams: &[StreamReport], quarantined: bool) -> Vec<String> {
+    let sum = |pick: fn(&StreamReport) -> u64| words::count(streams.iter().map(pick).sum());
+    let mut row = vec![
+        sum(|s| s.books.fetched),
+        sum(|s| s.books.loaded),
+        sum(|s| s.books.deduplicated),
+        sum(|s| s.books.filtered),
+    ];
+    row.extend(quarantined.then(|| sum(|s| s.books.quarantined)));
+    row.push(sum(|s| s.requests));
+    row.push(sum(|s| s.retries));
+    row.push(words::span(Duration::from_millis(streams.iter().map(|s| s.waited_ms).sum())));
+    row
+}
+
+/// Where streams went on, and the notes that nobody has said yet.
+fn remarks(report: &RunReport, tally: &Tally) -> Vec<String> {
+    let mut lines = Vec::new();
+    for stream in &report.streams {
+        let name = &stream.stream;
+        if let Some(page) = stream.resumed_from_page {
+            lines.push(format!("{name}: went on with page {}", words::count(page)));
+        }
+        let unsaid = |message: &String| !tally.notes.iter().any(|(s, m)| s == name && m == message);
+        let notes = stream.notes.iter().map(|note| &note.message);
+        lines.extend(notes.filter(|message| unsaid(message)).map(|message| format!("{name}: {message}")));
+    }
+    lines
+}
+
+/// Each problem once, with the streams it befell before it.
+fn problems(report: &RunReport) -> Vec<Problem> {
+    let mut told: Vec<(Problem, Vec<&str>)> = Vec::new();
+    for stream in &report.streams {
+        let Some(problem) = &stream.error else { continue };
+        match told.iter_mut().find(|(known, _)| known == problem) {
+            Some((_, streams)) => streams.push(&stream.stream),
+            None => told.push((problem.clone(), vec![&stream.stream])),
+        }
+    }
+    if told.is_empty() {
+        return report.error.iter().cloned().collect();
+    }
+    let named = |(problem, streams): (Problem, Vec<&str>)| Problem {
+        message: format!("{}: {}", streams.join(", "), problem.message),
+        ..problem
+    };
+    told.into_iter().map(named).collect()
+}
+
+fn verdict(report: &RunReport, told: &Told<'_>, paint: Paint) -> String {
+    let status = report.status.as_str();
+    let status = match report.status {
+        Status::Done => paint.good(status),
+        Status::Partial | Status::Stopped | Status::Quota => paint.odd(status),
+        _ => paint.bad(status),
+    };
+    if report.streams.is_empty() {
+        return format!("{status}: {} (exit code {})", told.file, report.exit_code);
+    }
+    let loaded = report.streams.iter().map(|s| s.books.loaded).sum();
+    let loaded = words::counted(loaded, "row");
+    let code = match report.exit_code {
+        0 => String::new(),
+        code => format!(" (exit code {code})"),
+    };
+    format!("{status}: {loaded} loaded in {}{code}", words::span(told.elapsed))
+}
+
+/// What to type next, where the same command would go on rather than begin.
+fn next(report: &RunReport, told: &Told<'_>) -> Option<String> {
+    let resumable = matches!(
+        report.status,
+        Status::Stopped | Status::Quota | Status::Environment | Status::Failed | Status::Partial
+    );
+    if !resumable || told.limited {
+        return None;
+    }
+    let unfinished = report.streams.iter().filter(|s| {
+        !matches!(s.status, Status::Done | Status::Unavailable | Status::Refused | Status::Contract)
+    });
+    let places: Vec<_> = unfinished.map(|s| place(s, told.tally)).collect();
+    if places.is_empty() {
+        return None;
+    }
+    let command = match (report.status, told.full_refresh) {
+        (Status::Quota, false) => "run the same command again after the quota's reset to go on",
+        (_, false) => "run the same command again to go on",
+        (_, true) => "run it again without --full-refresh to go on building the new tables",
+    };
+    Some(format!("{command}: {}", places.join(", ")))
+}
+
+fn place(stream: &StreamReport, tally: &Tally) -> String {
+    let name = &stream.stream;
+    let safe = tally.stream(name).map_or(0, |heard| heard.safe_pages);
+    let safe = safe.max(stream.resumed_from_page.map_or(0, |page| page.saturating_sub(1)));
+    match safe {
+        0 => format!("{name} from where it began"),
+        pages => format!("{name} with page {}", words::count(pages + 1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sync_core::{Books, Event, Kind, Note, RunId};
+
+    use super::*;
+
+    fn stream(name: &str, status: Status, fetched: u64, loaded: u64) -> StreamReport {
+        StreamReport {
+            stream: name.into(),
+            named: true,
+            status,
+            error: None,
+            books: Books { fetched, loaded, filtered: fetched - loaded, ..Books::default() },
+            requests: 11,
+            retries: 1,
+            waited_ms: 1500,
+            resumed_from_page: None,
+            bytes: 0,
+            elapsed_ms: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    fn report(streams: Vec<StreamReport>) -> RunReport {
+        RunReport::of("20261124-170012-abcd".parse::<RunId>().expect("any text is a name"), streams)
+    }
+
+    #[track_caller]
+    fn check(report: &RunReport, tally: &Tally, full_refresh: bool, expect: &str) {
+        let told = Told {
+            file: "p.yaml",
+            elapsed: Duration::from_millis(3200),
+            tally,
+            full_refresh,
+            limited: false,
+        };
+        assert_eq!(summary(report, &told, Paint::PLAIN), expect.trim_end());
+    }
+
+    #[test]
+    fn a_good_run_shows_its_books() {
+        let mut first = stream("companies", Status::Done, 20_000, 19_990);
+        first.resumed_from_page = Some(5);
+        first.notes = vec![Note::new("said", "Said before."), Note::new("new", "A new note.")];
+        let mut tally = Tally::default();
+        let note = Note::new("said", "Said before.");
+        tally.hear(&Event::Note { stream: "companies".into(), note }, Duration::ZERO);
+        check(
+            &report(vec![first, stream("users", Status::Done, 10, 10)]),
+            &tally,
+            false,
+            "
+p.yaml · run 20261124-170012-abcd
+ stream     status  fetched  loaded  deduplicated  filtered  requests  retries  waited
+ companies  done     20,000  19,990             0        10        11        1   1.5 s
+ users      done         10      10             0         0        11        1   1.5 s
+ all                 20,010  20,000             0        10        22        2   3.0 s
+companies: went on with page 5
+companies: A new note.
+done: 20,000 rows loaded in 3.2 s",
+        );
+    }
+
+    #[test]
+    fn a_stopped_run_says_how_to_go_on() {
+        let mut tally = Tally::default();
+        let committed = Event::Committed { stream: "a".into(), fetched: 1, loaded: 1, pages: 12 };
+        tally.hear(&committed, Duration::ZERO);
+        let streams = || vec![stream("a", Status::Stopped, 4, 4), stream("b", Status::Stopped, 0, 0)];
+        let table = "
+p.yaml · run 20261124-170012-abcd
+ stream  status   fetched  loaded  deduplicated  filtered  requests  retries  waited
+ a       stopped        4       4             0         0        11        1   1.5 s
+ b       stopped        0       0             0         0        11        1   1.5 s
+ all                    4       4             0         0        22        2   3.0 s
+stopped: 4 rows loaded in 3.2 s (exit code 130)
+next: ";
+        let again = "run the same command again to go on: a with page 13, b from where it began";
+        check(&report(streams()), &tally, false, &format!("{table}{again}"));
+        let again = "run it again without --full-refresh to go on building the new tables: \
+                     a with page 13, b from where it began";
+        check(&report(streams()), &tally, true, &format!("{table}{again}"));
+    }
+
+    #[test]
+    fn a_problem_that_streams_share_is_told_once() {
+        let mut streams = vec![stream("a", Status::Refused, 0, 0), stream("b", Status::Refused, 0, 0)];
+        for stream in &mut streams {
+            stream.error = Some(Problem::new(Kind::Refused, "x", "the key was refused").hint("make one"));
+        }
+        let text =
+            problems(&report(streams)).iter().map(|p| problem_text(p, Paint::PLAIN)).collect::<String>();
+        assert_eq!(text, "error: a, b: the key was refused\nhint: make one");
+    }
+
+    #[test]
+    fn a_file_that_was_refused_has_no_table() {
+        let run = "20261124-170012-abcd".parse::<RunId>().expect("any text is a name");
+        let report = RunReport::refused(run, Problem::new(Kind::Refused, "x", "p.yaml: no streams"));
+        let expect = "error: p.yaml: no streams\nrefused: p.yaml (exit code 2)";
+        check(&report, &Tally::default(), false, expect);
+    }
+}
