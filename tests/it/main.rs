@@ -1,1 +1,4 @@
-//! End-to-end tests: the real binary against the sandbox.
+//! End-to-end tests: the walls of the house, and the real binary against the sandbox.
+
+mod support;
+mod walls;

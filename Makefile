@@ -1,0 +1,41 @@
+# Thin on purpose: any chore longer than a line or two lives in crates/xtask.
+
+.DEFAULT_GOAL := help
+.PHONY: help fmt lint test demo bench docs deny clean
+
+CARGO ?= cargo
+ROWS ?= 1000000
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+fmt: ## format the sources
+	$(CARGO) fmt --all
+
+lint: ## check the formatting, and let clippy read everything
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+test: needs lint ## everything that CI runs: format, clippy, unit, end-to-end and doc tests
+	$(CARGO) test --workspace --locked
+
+.PHONY: needs
+needs:
+	@.ci/needs
+
+demo: ## two providers on loopback into Parquet and SQLite, twice; no account, no network
+	$(CARGO) xtask demo
+
+bench: ## CPU seconds per million records and peak memory, for both destinations (ROWS=1000000)
+	$(CARGO) build --release --locked --package sync-cli
+	$(CARGO) xtask bench $(ROWS)
+
+docs: ## the reference of every crate, into target/doc
+	$(CARGO) doc --workspace --no-deps --locked
+
+deny: ## licences, bans and advisories; needs cargo-deny
+	$(CARGO) deny check
+
+clean: ## remove everything that was built
+	$(CARGO) clean
+	rm -rf .demo
