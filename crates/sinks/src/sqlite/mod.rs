@@ -107,12 +107,13 @@ impl Base {
         // Switching a table must neither delete what refers to it nor rewrite the views that name it.
         connection.pragma_update(None, "foreign_keys", false)?;
         connection.pragma_update(None, "legacy_alter_table", true)?;
-        connection.pragma_update(None, "cache_size", -i64::from(CACHE_BYTES / 1024))?;
         let new: bool = connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |r| r.get(0))?;
         if new {
             connection.pragma_update(None, "page_size", PAGE_BYTES)?;
             connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
         }
+        // After the page size: SQLite turns bytes into pages of the size that it knows at this moment.
+        connection.pragma_update(None, "cache_size", -i64::from(CACHE_BYTES / 1024))?;
         let journal: String = connection.query_row("PRAGMA journal_mode", [], |r| r.get(0))?;
         let wal = journal == "wal";
         // With a write-ahead log NORMAL loses at most the last commits, rows and checkpoint together; with a
