@@ -58,15 +58,7 @@ impl Talk {
 
     /// Puts text on stdout. A reader that went away early (`| head`) had enough.
     pub fn data(&self, text: &str) -> Result<(), Problem> {
-        let mut stdout = io::stdout().lock();
-        let text = self.scrub(text);
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                let message = format!("stdout could not be written: {error}");
-                Err(Problem::new(Kind::Environment, "stdout", message))
-            }
-            _ => Ok(()),
-        }
+        hand_over(self.scrub(text).as_bytes())
     }
 
     /// Puts a value on stdout as one line of JSON.
@@ -74,10 +66,7 @@ impl Talk {
         let text = serde_json::to_string(value).expect("reports have text keys and finite numbers");
         let mut line = scrub_strings(&text, |string| self.scrub(string).into_owned());
         line.push('\n');
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
-            Problem::new(Kind::Environment, "stdout", format!("stdout could not be written: {error}"))
-        })
+        hand_over(line.as_bytes())
     }
 
     /// A writer of log lines for the subscriber.
@@ -86,8 +75,27 @@ impl Talk {
     }
 }
 
+/// Puts bytes on stdout. A reader that went away early (`| head`) had enough.
+fn hand_over(bytes: &[u8]) -> Result<(), Problem> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let message = format!("stdout could not be written: {error}");
+            Err(Problem::new(Kind::Environment, "stdout", message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Message and hint as they are shown.
 pub fn problem_text(problem: &Problem, paint: Paint) -> String {
+    if let Some(shown) = &problem.shown {
+        let painted = |line: &str| match line.strip_prefix("error:") {
+            Some(rest) => format!("{}:{rest}", paint.bad("error")),
+            None => line.to_owned(),
+        };
+        return shown.trim_end().lines().map(painted).collect::<Vec<_>>().join("\n");
+    }
     let error = format!("{}: {}", paint.bad("error"), problem.message.trim_end());
     match &problem.hint {
         Some(hint) => format!("{error}\n{}: {hint}", paint.help("hint")),

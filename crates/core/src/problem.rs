@@ -42,7 +42,7 @@ pub trait Explain: std::error::Error {
             }
             cause = error.source();
         }
-        Problem { kind: self.kind(), code: self.code(), message, hint: self.hint() }
+        Problem { kind: self.kind(), code: self.code(), message, hint: self.hint(), shown: None }
     }
 }
 
@@ -58,12 +58,16 @@ pub struct Problem {
     pub message: String,
     /// One thing to do that works when followed.
     pub hint: Option<String>,
+    /// How people see it, where that says more than message and hint: several findings, each with its line and a
+    /// caret. Begins with `error: `.
+    #[serde(skip)]
+    pub shown: Option<String>,
 }
 
 impl Problem {
     /// A problem without a hint.
     pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, code, message: message.into(), hint: None }
+        Self { kind, code, message: message.into(), hint: None, shown: None }
     }
 
     /// The same problem with a hint.

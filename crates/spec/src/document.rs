@@ -98,7 +98,7 @@ pub struct Finding {
 /// Everything that is wrong with a document.
 ///
 /// `Display` shows all of it for people: each finding with line and column, the line itself and a caret under
-/// the stretch. [`Explain::problem`] says it in one line. Neither shows a secret that the file holds.
+/// the stretch. [`Explain::problem`] has a line for each. Neither shows a secret that the file holds.
 #[derive(Clone, Debug)]
 pub struct Findings {
     /// The document.
@@ -123,18 +123,15 @@ impl Explain for Findings {
         self.list.first()?.help.as_deref().map(|help| cover.words(help))
     }
 
-    /// One line: the first finding with its place, and how many more there are.
+    /// A line for each finding, with its place; people are shown more.
     fn problem(&self) -> Problem {
         let cover = crate::mask::Cover::of(&self.document);
-        let message = match self.list.as_slice() {
-            [] => format!("{} is not valid", self.document.name),
-            [first, more @ ..] => {
-                let (line, column) = self.document.place(first.span.start);
-                let more =
-                    if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
-                format!("{}:{line}:{column}: {}{more}", self.document.name, cover.words(&first.message))
-            }
+        let line = |finding: &Finding| {
+            let (line, column) = self.document.place(finding.span.start);
+            format!("{}:{line}:{column}: {}", self.document.name, cover.words(&finding.message))
         };
-        Problem { kind: self.kind(), code: self.code(), message, hint: self.hint() }
+        let message = self.list.iter().map(line).collect::<Vec<_>>().join("\n");
+        let shown = Some(self.to_string());
+        Problem { kind: self.kind(), code: self.code(), message, hint: self.hint(), shown }
     }
 }

@@ -77,7 +77,9 @@ fn all_of_it_is_shown_at_once() {
     assert_eq!((findings.kind(), findings.code()), (Kind::Refused, "invalid_file"));
     assert_eq!(
         problem.message,
-        "dir/pipeline.yaml:1:43: a literal secret; a file is read by more people than should know it (and 2 more)"
+        "dir/pipeline.yaml:1:43: a literal secret; a file is read by more people than should know it\n\
+         dir/pipeline.yaml:3:1: unknown word `destnation`\n\
+         dir/pipeline.yaml:4:17: ` hour` is not a unit of time"
     );
     assert_eq!(
         problem.hint.as_deref(),
