@@ -90,6 +90,10 @@ pub(crate) struct Mileage {
     total: Option<u64>,
     heed_total: bool,
     restarts: u32,
+    #[serde(default)]
+    uneven: bool,
+    #[serde(default)]
+    doubtful: bool,
 }
 
 /// One slice of one listing.
@@ -110,6 +114,10 @@ pub(crate) struct Walk {
     /// Whether the total is believed.
     heed_total: bool,
     restarts: u32,
+    /// Whether a page shorter than others has had rows behind it.
+    uneven: bool,
+    /// Whether rows may be missing.
+    doubtful: bool,
     tries: u64,
     /// Whether pages were made smaller since the last one, so that the next may begin inside it.
     resized: bool,
@@ -117,6 +125,8 @@ pub(crate) struct Walk {
     /// A page to compare all later ones with; it moves on at every power of two, so that a cycle of any length
     /// is found (Brent's method).
     anchor: Option<(u128, u64)>,
+    /// How often that page came by again.
+    seen_again: u32,
     notes: Vec<Note>,
 }
 
@@ -140,6 +150,11 @@ enum Phase {
     On,
     /// The last page of an earlier run is looked at once more.
     Verify { at: u64, rows: u64, page: u128 },
+    /// The first page was shorter than was asked for: is there anything behind it at all? The page that tells is
+    /// asked for again with the overlap.
+    Peek,
+    /// Nothing but the overlap came, from a server whose pages have any length: asked behind it.
+    Beyond,
     /// The overlapping page was empty or the last one again: asked without the overlap, twice if need be.
     Exact { again: bool },
     /// The page so many pages before the last one is read again, to find where the listing goes on.
@@ -181,10 +196,13 @@ impl Walk {
             total: None,
             heed_total: true,
             restarts: 0,
+            uneven: false,
+            doubtful: false,
             tries: 0,
             resized: false,
             pages: 0,
             anchor: None,
+            seen_again: 0,
             notes: Vec::new(),
         }
     }
@@ -200,6 +218,8 @@ impl Walk {
         self.total = from.total;
         self.heed_total = from.heed_total;
         self.restarts = from.restarts;
+        self.uneven = from.uneven;
+        self.doubtful = from.doubtful;
         Some(())
     }
 
@@ -212,6 +232,7 @@ impl Walk {
         self.tries = 0;
         self.pages = 0;
         self.anchor = None;
+        self.seen_again = 0;
     }
 
     /// Asks for fewer rows a page from the start. Only before the first page.
@@ -264,6 +285,8 @@ impl Walk {
             total: self.total,
             heed_total: self.heed_total,
             restarts: self.restarts,
+            uneven: self.uneven,
+            doubtful: self.doubtful,
         })
     }
 
@@ -277,7 +300,7 @@ impl Walk {
             (Phase::Reread { back, .. }, Way::Offset, Some(last)) => {
                 last.at.saturating_sub(back * (last.ids.len() as u64).max(1))
             }
-            (Phase::Exact { .. }, Way::Offset, Some(_)) => self.received,
+            (Phase::Exact { .. } | Phase::Peek | Phase::Beyond, Way::Offset, Some(_)) => self.received,
             (Phase::On, Way::Offset, Some(_)) => self.received.saturating_sub(u64::from(self.overlap)),
         };
         Spot { at, size: self.size }
@@ -308,6 +331,11 @@ impl Walk {
         self.way == Way::Offset
     }
 
+    /// Whether rows may be missing from what was read, which a note has told.
+    pub fn doubtful(&self) -> bool {
+        self.doubtful
+    }
+
     /// Rows of a full page, as far as is known.
     pub fn full(&self) -> Option<u64> {
         self.full
@@ -329,6 +357,20 @@ impl Walk {
             (Way::Page { .. }, _) => self.numbered(at, ids, total),
             (Way::Offset, Phase::Exact { again }) => self.exact(at, ids, total, *again),
             (Way::Offset, Phase::Reread { back, ending }) => self.reread(at, ids, *back, *ending),
+            (Way::Offset, Phase::Peek | Phase::Beyond) if ids.is_empty() => self.finish(),
+            (Way::Offset, Phase::Peek) => {
+                self.uneven = true;
+                self.phase = Phase::On;
+                Turn::On
+            }
+            (Way::Offset, Phase::Beyond) => {
+                self.phase = Phase::On;
+                if self.is_last_again(ids) && self.tries < TRIES_MAX {
+                    self.tries += 1;
+                    return Turn::On;
+                }
+                self.arrive(at, ids, vec![Mark::Fresh; ids.len()], total, false)
+            }
             (Way::Offset, _) => self.onward(at, ids, total),
         }
     }
@@ -362,6 +404,10 @@ impl Walk {
         }
         let marks = self.compare(ids);
         let resized = std::mem::take(&mut self.resized);
+        let whole = self.heed_total && self.total == Some(self.received);
+        if whole && self.stop == Stop::Total && !marks.contains(&Mark::Fresh) {
+            return Turn::End; // past its end, this server gives the last page once more
+        }
         if self.is_cycle(ids) || (!resized && !marks.contains(&Mark::Fresh)) {
             return Turn::Fail(Broken::Repeats);
         }
@@ -403,7 +449,13 @@ impl Walk {
             return self.arrive(at, ids, vec![Mark::Fresh; ids.len()], total, false);
         }
         match self.place_of_last(ids) {
-            Some(0) if ids.len() == 1 => self.finish(),
+            Some(0) if ids.len() == 1 => {
+                if self.uneven || self.last.as_ref().is_some_and(|last| last.ids.len() == 1) {
+                    self.phase = Phase::Beyond;
+                    return Turn::On;
+                }
+                self.finish()
+            }
             Some(0) => {
                 let mut marks = vec![Mark::Fresh; ids.len()];
                 marks[0] = Mark::Overlap;
@@ -508,6 +560,7 @@ impl Walk {
         self.phase = Phase::On;
         self.overlap = false;
         self.tries = 0;
+        self.doubtful = true;
         self.note(
             "listing_unstable",
             "the order of the listing changes between requests, so rows may be missing; a later run reads it again",
@@ -523,6 +576,12 @@ impl Walk {
             }
             self.learn_full(ids.len() as u64);
             self.tries = 0;
+            let short = |rows: u64| self.size.is_some_and(|size| rows < size) && self.full != Some(rows);
+            match &self.last {
+                Some(before) => self.uneven |= short(before.ids.len() as u64),
+                None if self.overlap && short(ids.len() as u64) => self.phase = Phase::Peek,
+                None => {}
+            }
         }
         self.received = at + ids.len() as u64;
         let over = self.is_over(ids.len(), total);
@@ -570,6 +629,7 @@ impl Walk {
     /// From the start, once in a slice; the second time there is only a note.
     fn again(&mut self, message: &str) -> Option<Turn> {
         if self.restarts > 0 {
+            self.doubtful = true;
             self.note(
                 "listing_changed",
                 &format!("{message}, a second time; rows may be missing until a later run"),
@@ -619,9 +679,13 @@ impl Walk {
     fn is_cycle(&mut self, ids: &[u128]) -> bool {
         let page = ids.iter().fold(0_u128, |sum, id| sum.wrapping_add(*id)); // in whatever order, too
         match self.anchor {
-            Some((anchor, at)) if anchor == page && at != self.pages => return true,
+            Some((anchor, at)) if anchor == page && at != self.pages => {
+                // Once can be rows that came in before the place; a listing in a circle comes by again.
+                self.seen_again += 1;
+                return self.seen_again > 1;
+            }
             Some((_, at)) if self.pages < at * 2 => {}
-            _ => self.anchor = Some((page, self.pages)),
+            _ => (self.anchor, self.seen_again) = (Some((page, self.pages)), 0),
         }
         false
     }

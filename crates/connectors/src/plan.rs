@@ -64,6 +64,14 @@ pub struct CursorPlan {
     pub hold_back: Duration,
     pub(crate) format: Format,
     pub(crate) newest_first: Option<Vec<(String, Template)>>,
+    pub(crate) oldest_first: Option<Vec<(String, Template)>>,
+}
+
+impl CursorPlan {
+    /// The query parameters of both sorted listings.
+    fn sorted(&self) -> impl Iterator<Item = &(String, Template)> {
+        [&self.newest_first, &self.oldest_first].into_iter().flatten().flatten()
+    }
 }
 
 /// How a listing goes on.
@@ -132,8 +140,8 @@ impl Plan {
     /// The names of the settings that something other than the base URL looks up.
     pub(crate) fn config_beside_base(&self) -> Vec<&str> {
         let requests = self.streams.iter().map(|s| &s.request).chain(&self.check);
-        let newest = self.streams.iter().filter_map(|s| s.cursor.as_ref()?.newest_first.as_ref());
-        let templates = self.headers.iter().chain(newest.flatten()).map(|(_, t)| t);
+        let sorted = self.streams.iter().filter_map(|s| s.cursor.as_ref()).flat_map(CursorPlan::sorted);
+        let templates = self.headers.iter().chain(sorted).map(|(_, t)| t);
         let holes = templates.flat_map(holes_of).chain(requests.flat_map(RequestPlan::holes));
         holes.filter(|h| h.root == Root::Config).filter_map(|h| Some(h.path.0.first()?.as_str())).collect()
     }
@@ -294,7 +302,8 @@ impl Check<'_> {
             let message = format!("`cursor.start` of `{name}` is not a moment: `{}`", start.value);
             self.wrong(start.span, message, Some("write a date such as 2024-01-31"));
         }
-        self.holes(cursor.newest_first.iter().flatten().flat_map(|(_, t)| holes_of(t)), span);
+        let sorted = [&cursor.newest_first, &cursor.oldest_first].into_iter().flatten().flatten();
+        self.holes(sorted.flat_map(|(_, t)| holes_of(t)), span);
         Some(CursorPlan {
             field: field.0,
             start: cursor.start.as_ref().map(|s| s.value.clone()),
@@ -302,6 +311,7 @@ impl Check<'_> {
             hold_back: cursor.hold_back.unwrap_or_default(),
             format,
             newest_first: cursor.newest_first.clone(),
+            oldest_first: cursor.oldest_first.clone(),
         })
     }
 }
@@ -363,7 +373,9 @@ fn merge_cursor(defaults: Option<&CursorWord>, own: Option<&CursorWord>) -> Opti
     let (Some(CursorWord::Some(defaults)), Some(CursorWord::Some(own))) = (defaults, own) else {
         return own.or(defaults).cloned();
     };
-    let newest_first = match (&defaults.newest_first, &own.newest_first) {
+    let query = |defaults: &Option<Vec<(String, Template)>>, own: &Option<Vec<(String, Template)>>| match (
+        defaults, own,
+    ) {
         (Some(defaults), Some(own)) => Some(merge_map(defaults, own, str::eq)),
         (defaults, own) => own.clone().or_else(|| defaults.clone()),
     };
@@ -371,7 +383,8 @@ fn merge_cursor(defaults: Option<&CursorWord>, own: Option<&CursorWord>) -> Opti
         field: own.field.clone().or_else(|| defaults.field.clone()),
         format: own.format.clone().or_else(|| defaults.format.clone()),
         mode: own.mode.or(defaults.mode),
-        newest_first,
+        newest_first: query(&defaults.newest_first, &own.newest_first),
+        oldest_first: query(&defaults.oldest_first, &own.oldest_first),
         start: own.start.clone().or_else(|| defaults.start.clone()),
         lookback: own.lookback.or(defaults.lookback),
         hold_back: own.hold_back.or(defaults.hold_back),

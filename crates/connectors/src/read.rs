@@ -231,6 +231,8 @@ pub struct Reader {
     hands: Hands,
     stable: Request,
     newest_first: Option<Request>,
+    /// What is still to be asked before the newest changes are read alone: for one row, the oldest first.
+    oldest_first: Option<Request>,
     /// The paging parameters: place and size.
     parameters: Option<(String, Option<String>)>,
     shape: Shape,
@@ -275,6 +277,7 @@ impl Reader {
         let mut notes = Vec::new();
         let tracker = tracker(stream, &options, &mut notes)?;
         let newest_first = newest_first(stream, tracker.as_ref());
+        let oldest_first = newest_first.and(stream.cursor.as_ref()).and_then(|c| c.oldest_first.as_deref());
         let order = if newest_first.is_some() { Order::NewestFirst } else { Order::Stable };
         if order == Order::Stable && tracker.as_ref().is_some_and(|t| t.before.is_some()) {
             let message = "the provider cannot be asked for changes of this stream, so all of it was read and rows \
@@ -290,6 +293,7 @@ impl Reader {
             hands,
             stable: build(&[]),
             newest_first: newest_first.map(build),
+            oldest_first: oldest_first.map(build),
             parameters: parameters(&stream.listing),
             shape,
             walk: Walk::new(&stream.listing),
@@ -346,10 +350,19 @@ impl Reader {
     /// May be dropped at any await; nothing that was handed out is handed out again by the next call. After an
     /// error there is nothing more to have.
     pub async fn next(&mut self) -> Result<Step, ReadError> {
-        if let Some(why) = self.restart.take() {
-            return Ok(Step::Restart { why });
-        }
-        while !self.over {
+        loop {
+            if let Some(why) = self.restart.take() {
+                return Ok(Step::Restart { why });
+            }
+            if self.over {
+                return Ok(Step::End(self.end()));
+            }
+            if let Err(error) = self.look_for_rows_without_the_field().await {
+                return Err(self.with_cost(error));
+            }
+            if self.restart.is_some() {
+                continue;
+            }
             let outcome = match self.fetch().await {
                 Ok(Some(answer)) => self.arrive(&answer).await,
                 Ok(None) => Ok(None),
@@ -361,7 +374,41 @@ impl Reader {
                 Err(error) => return Err(self.with_cost(error)),
             }
         }
-        Ok(Step::End(self.end()))
+    }
+
+    /// Rows without the cursor's field stand at one end of a sorted listing, and count as changed. Those at its
+    /// beginning are met when it is read; whether there are any at its end, one row of the opposite order tells.
+    async fn look_for_rows_without_the_field(&mut self) -> Result<(), ReadError> {
+        let Some(mut request) = self.oldest_first.take().filter(|_| self.slice.order == Order::NewestFirst)
+        else {
+            return Ok(());
+        };
+        if self.hands.stop.asked() {
+            return Err(ReadError::new(Kind::Stopped, "stopped", "stopped"));
+        }
+        self.set_place(&mut request, Spot { size: Some(1), ..self.walk.next() });
+        let outcome = self.ask.ask(&request).await;
+        self.spent.enter(&outcome);
+        let missing = match &outcome {
+            Ok(answer) => {
+                let text = std::str::from_utf8(&answer.response.body).ok();
+                let sheet = text.and_then(|text| self.shape.sheet(text).ok());
+                sheet.is_none_or(|sheet| sheet.moments.first() == Some(&None))
+            }
+            Err(refusal) if sorting_failed(refusal) => true,
+            Err(refusal) => return Err(refused(refusal)),
+        };
+        if missing {
+            self.read_all("some rows do not say when they changed, so all of it is read");
+        }
+        Ok(())
+    }
+
+    /// The newest changes cannot be read alone.
+    fn read_all(&mut self, why: &str) {
+        self.walk.reset();
+        let why = self.begin_again(Note::new("full_listing", why));
+        self.restart = Some(why);
     }
 
     /// The answer for the place where the walk is; nothing, if it has to be asked for in another way.
@@ -403,10 +450,22 @@ impl Reader {
                 ));
                 Ok(None)
             }
-            Err(refusal) => Err(ReadError {
-                hint: refusal.hint.clone(),
-                ..ReadError::new(refusal.kind, refusal.code, refusal.message)
-            }),
+            Err(refusal) if self.slice.order == Order::NewestFirst && sorting_failed(&refusal) => {
+                self.read_all(
+                    "the provider does not sort this listing by the time of change, so all of it is read",
+                );
+                Ok(None)
+            }
+            Err(refusal) => Err(refused(&refusal)),
+        }
+    }
+
+    fn set_place(&self, request: &mut Request, spot: Spot) {
+        if let Some((place, size)) = &self.parameters {
+            if let (Some(name), Some(value)) = (size, spot.size) {
+                set_parameter(&mut request.url, name, &value.to_string());
+            }
+            set_parameter(&mut request.url, place, &spot.at.to_string());
         }
     }
 
@@ -415,12 +474,7 @@ impl Reader {
             (Order::NewestFirst, Some(request)) => request.clone(),
             _ => self.stable.clone(),
         };
-        if let Some((place, size)) = &self.parameters {
-            if let (Some(name), Some(value)) = (size, spot.size) {
-                set_parameter(&mut request.url, name, &value.to_string());
-            }
-            set_parameter(&mut request.url, place, &spot.at.to_string());
-        }
+        self.set_place(&mut request, spot);
         let ask = self.ask.clone();
         let task = tokio::spawn(async move { ask.ask(&request).await });
         self.flights.push_back(Flight { spot, task });
@@ -471,6 +525,9 @@ impl Reader {
                 return self.misfit(&misfit).await;
             }
         };
+        if let Some(row) = sheet.keyless {
+            return Err(self.keyless(row));
+        }
         self.misfits = 0;
         self.page_bytes = self.page_bytes.max(body.len());
         let asked_at = response.first_byte_at.minus(response.elapsed);
@@ -480,18 +537,22 @@ impl Reader {
         self.notes.extend(notes);
         match turn {
             Turn::On => Ok(None),
+            Turn::End if self.slice.order == Order::NewestFirst && self.slice.number == 0 => {
+                self.read_all("the listing of the newest changes was empty, so all of it is read");
+                Ok(None)
+            }
             Turn::End => {
                 self.over = true;
                 Ok(None)
             }
-            Turn::Restart(why) => Ok(Some(self.begin_again(why))),
+            Turn::Restart(why) => Ok(Some(Step::Restart { why: self.begin_again(why) })),
             Turn::Fail(broken) => Err(self.broken(broken)),
             Turn::Deliver { marks, last, moved } => {
                 if let Err(found) = self.slice.prove(&sheet.moments, moved) {
                     let message =
                         format!("the newest changes could not be read alone, {found}; all of it is read");
-                    self.walk.reset();
-                    return Ok(Some(self.begin_again(Note::new("full_listing", message))));
+                    self.read_all(&message);
+                    return Ok(None);
                 }
                 self.over = last;
                 Ok(self.page(body, &sheet, &marks, asked_at).map(Step::Page))
@@ -538,22 +599,33 @@ impl Reader {
     }
 
     /// The slice begins again, in its stable order.
-    fn begin_again(&mut self, why: Note) -> Step {
+    fn begin_again(&mut self, why: Note) -> Note {
         self.throw_away();
         let newest = self.slice.order == Order::NewestFirst;
         self.slice.restart(Order::Stable);
         if newest && why.code != "full_listing" {
             self.notes.push(Note::new("full_listing", "all of the listing was read, in its stable order"));
         }
-        Step::Restart { why }
+        why
     }
 
     fn end(&mut self) -> End {
         self.throw_away();
         let cut = self.limited && self.slice.left == Some(0);
+        if let Some(field) = self.slice.field_never_seen() {
+            let message = format!(
+                "no row has the field `{field}` with a time in it, so changes cannot be told; all rows are compared"
+            );
+            self.notes.push(Note::new("cursor_field_missing", message));
+        }
         let Spent { requests, retries, waited } = std::mem::take(&mut self.spent);
         End {
-            cursor: if cut { None } else { self.slice.cursor(self.hands.clock.now()) },
+            // Rows that may be missing are looked for again: the cursor waits for a listing that held still.
+            cursor: if cut || self.walk.doubtful() {
+                None
+            } else {
+                self.slice.cursor(self.hands.clock.now())
+            },
             full_listing: !cut && self.slice.order == Order::Stable,
             notes: std::mem::take(&mut self.notes),
             requests,
@@ -588,6 +660,14 @@ impl Reader {
         )
     }
 
+    fn keyless(&self, row: usize) -> ReadError {
+        let (page, stream, key) = (self.slice.number + 1, &self.stream, self.shape.key_names().join(", "));
+        let message =
+            format!("row {} of page {page} of {stream} has no {key}, which is its primary key", row + 1);
+        ReadError::new(Kind::Contract, "key_missing", message)
+            .hint("name another `primary_key` in the pipeline; pages before this one are kept")
+    }
+
     fn broken(&self, broken: Broken) -> ReadError {
         let (stream, pages) = (&self.stream, self.slice.number);
         match broken {
@@ -613,6 +693,18 @@ impl Reader {
         (error.requests, error.retries, error.waited) = (requests, retries, waited);
         error
     }
+}
+
+/// Whether the provider answered that it cannot list in this order, as far as an answer can tell: not what is
+/// wrong with the credential, the address or the moment.
+fn sorting_failed(refusal: &Refusal) -> bool {
+    let passing = matches!(refusal.status, None | Some(408 | 425 | 429 | 502..=504));
+    refusal.kind == Kind::Failed && !passing
+}
+
+fn refused(refusal: &Refusal) -> ReadError {
+    let error = ReadError::new(refusal.kind, refusal.code, refusal.message.clone());
+    ReadError { hint: refusal.hint.clone(), ..error }
 }
 
 /// How changes are told in this slice, if they are.

@@ -36,6 +36,8 @@ pub(crate) struct Sheet {
     pub moments: Vec<Option<i64>>,
     /// Whether each row is wanted; empty where all are.
     pub kept: Vec<bool>,
+    /// The first row that is wanted and lacks its key, by index.
+    pub keyless: Option<usize>,
     /// The number of all rows, as the page says.
     pub total: Option<u64>,
 }
@@ -61,6 +63,11 @@ impl Shape {
         }
     }
 
+    /// The names of the key's fields.
+    pub fn key_names(&self) -> Vec<&str> {
+        self.picks[..self.key].iter().filter_map(|path| path.0.first()).map(String::as_str).collect()
+    }
+
     /// Finds the rows of a page.
     pub fn sheet(&self, body: &str) -> Result<Sheet, RowsError> {
         let rows = json::rows(body, &self.records)?;
@@ -68,20 +75,32 @@ impl Shape {
         let (mut values, mut buffer) = (Vec::new(), Vec::new());
         for range in &rows {
             let row = &body[range.start as usize..range.end as usize];
-            if json::pick(row, &self.picks, &mut values).is_err() {
-                // Not JSON inside. Whoever loads the row says so with its place; here it is its own identity.
+            // Not JSON inside: whoever loads the row says so with its place; here it is its own identity.
+            let readable = json::pick(row, &self.picks, &mut values).is_ok();
+            if !readable {
                 values.fill(None);
             }
-            self.enter(row, &values, &mut buffer, &mut sheet);
+            let keyed = self.enter(row, &values, &mut buffer, &mut sheet);
+            if readable && !keyed && self.key > 0 && sheet.kept.last() != Some(&false) {
+                sheet.keyless.get_or_insert(sheet.ids.len() - 1);
+            }
         }
         sheet.total = self.totals.iter().find_map(|path| count(json::get(body, &path.0)?));
         sheet.rows = rows;
         Ok(sheet)
     }
 
-    fn enter(&self, row: &str, values: &[Option<Value<'_>>], buffer: &mut Vec<u8>, sheet: &mut Sheet) {
+    /// Enters a row; whether it has a key.
+    fn enter(
+        &self,
+        row: &str,
+        values: &[Option<Value<'_>>],
+        buffer: &mut Vec<u8>,
+        sheet: &mut Sheet,
+    ) -> bool {
         let (key, rest) = values.split_at(self.key);
-        sheet.ids.push(identity(key, buffer).unwrap_or_else(|| xxh3_128(row.as_bytes())));
+        let id = identity(key, buffer);
+        sheet.ids.push(id.unwrap_or_else(|| xxh3_128(row.as_bytes())));
         let mut rest = rest.iter();
         if let Some(format) = &self.cursor {
             let value = rest.next().and_then(Option::as_ref);
@@ -90,6 +109,7 @@ impl Shape {
         if !self.keep.0.is_empty() {
             sheet.kept.push(holds(&self.keep, |_| rest.next().cloned().flatten()));
         }
+        id.is_some()
     }
 }
 

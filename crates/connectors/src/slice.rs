@@ -159,7 +159,7 @@ impl Slice {
         let bound = self.tracker.as_ref().and_then(|t| t.bound);
         for (index, mark) in marks.iter().enumerate() {
             let moment = sheet.moments.get(index).copied().flatten();
-            self.greatest = self.greatest.max(moment);
+            self.greatest = self.greatest.max(moment.filter(|moment| self.plausible(*moment)));
             sorted.fetched += u64::from(*mark != Mark::Overlap);
             match mark {
                 Mark::Overlap => continue,
@@ -181,6 +181,15 @@ impl Slice {
         sorted
     }
 
+    /// Whether a value may be the greatest so far. A moment without a zone can be ahead of ours by 14 hours, the
+    /// most that any zone is; what lies further in the future was not written by a clock, and a cursor that
+    /// followed it would hide every change until then.
+    fn plausible(&self, moment: i64) -> bool {
+        const AHEAD_MAX: Duration = Duration::from_hours(14);
+        let zoned = self.tracker.as_ref().is_none_or(|t| t.format.zoned());
+        zoned || self.moment.is_none_or(|now| moment <= now.plus(AHEAD_MAX).micros())
+    }
+
     /// Whether a newest-first listing has been read far enough: one page past the first that ended below the
     /// bound, for rows that are not quite in their place.
     pub fn far_enough(&mut self) -> bool {
@@ -190,6 +199,12 @@ impl Slice {
         let bound = self.tracker.as_ref().and_then(|t| t.bound);
         let below = matches!((self.last_value, bound), (Some(last), Some(bound)) if last < bound);
         below && std::mem::replace(&mut self.below, true)
+    }
+
+    /// The cursor's field, if rows came and none had a value in it.
+    pub fn field_never_seen(&self) -> Option<&str> {
+        let tracker = self.tracker.as_ref().filter(|_| self.number > 0 && self.greatest.is_none())?;
+        tracker.before.is_none().then_some(tracker.field.as_str())
     }
 
     /// Where the next slice begins, after this one was read to its end.

@@ -276,6 +276,8 @@ pub struct Cursor {
     pub mode: Option<CursorMode>,
     /// Query parameters that sort the listing newest first.
     pub newest_first: Option<Vec<(String, Template)>>,
+    /// Query parameters that sort it the other way.
+    pub oldest_first: Option<Vec<(String, Template)>>,
     /// The first read begins here.
     pub start: Option<Spanned<String>>,
     /// The margin that is read again.

@@ -45,6 +45,8 @@ struct Style {
     deaf: bool,
     /// It sorts as it is asked to.
     sorts: bool,
+    /// It refuses to sort by the time of change, with this status.
+    refuses_sort: Option<u16>,
     total: Total,
     /// It refuses pages of more rows.
     refuses_above: usize,
@@ -57,6 +59,7 @@ impl Default for Style {
             files: None,
             deaf: false,
             sorts: true,
+            refuses_sort: None,
             total: Total::Right,
             refuses_above: usize::MAX,
         }
@@ -73,6 +76,8 @@ struct World {
     script: Script,
     /// An answer in the place of the right one.
     instead: Override,
+    /// How many rows a page has at most, this time.
+    lengths: Option<Box<dyn FnMut() -> usize + Send>>,
     asked: Vec<String>,
     under_way: usize,
     most_under_way: usize,
@@ -90,6 +95,7 @@ impl Server {
             style,
             script: Box::new(|_, _| {}),
             instead: Box::new(|_, _| None),
+            lengths: None,
             asked: Vec::new(),
             under_way: 0,
             most_under_way: 0,
@@ -143,11 +149,17 @@ impl World {
         if self.style.sorts && query.get("sort").is_some_and(|s| s == "-at") {
             list.sort_by(|a, b| b.at.cmp(&a.at));
         }
+        if self.style.sorts && query.get("sort").is_some_and(|s| s == "at") {
+            list.sort_by(|a, b| a.at.cmp(&b.at));
+        }
+        if query.get("sort").is_some_and(|s| s.contains("at")) && self.style.refuses_sort.is_some() {
+            return Err(Refusal { status: self.style.refuses_sort, ..refusal(Verdict::Fail) });
+        }
         let paged = query.contains_key("limit");
         let size = match self.style.files {
             _ if !paged => usize::MAX,
             Some(size) => size,
-            None => limit.min(self.style.cap),
+            None => limit.min(self.style.cap).min(self.lengths.as_mut().map_or(usize::MAX, |next| next())),
         };
         let start = match (number("offset"), number("page")) {
             _ if self.style.deaf => 0,
@@ -263,10 +275,19 @@ streams:
     get: /o
     paginate: { offset: { param: offset }, size: { limit: 10 } }
     cursor: { field: at, format: iso, mode: client, lookback: 5s, newest_first: { sort: -at } }
+  looked:
+    get: /o
+    paginate: { offset: { param: offset }, size: { limit: 10 } }
+    cursor: { field: at, format: iso, mode: client, lookback: 5s, newest_first: { sort: -at }, oldest_first: { sort: at } }
   plain:
     get: /o
     paginate: { offset: { param: offset }, size: { limit: 10 } }
     cursor: { field: at, format: iso, mode: client, hold_back: 2s }
+  numbered:
+    get: /p
+    records: items
+    paginate: { page: { param: page, first: 1 }, size: { limit: 10 }, stop: total(total) }
+    cursor: { field: at, format: iso, mode: client }
   local:
     get: /o
     paginate: { offset: { param: offset }, size: { limit: 10 } }

@@ -47,6 +47,9 @@ record! {
         may mode: CursorMode,
         /// Query parameters that sort the listing newest first.
         may newest_first: MapOf<AnyName, Filled<InRequest>>,
+        /// Query parameters that sort it oldest first. One row is asked for in this order, because rows without
+        /// the field stand at one end of a sorted listing: where there are any, all of it is read.
+        may oldest_first: MapOf<AnyName, Filled<InRequest>>,
         /// The first read begins here: a date, or a timestamp with a zone.
         may start: Located<Moment>,
         /// The margin that is read again.
@@ -55,7 +58,8 @@ record! {
         may hold_back: Length,
     }
     |reader, fields| {
-        Some(Cursor { field, format, mode, newest_first: newest_first.map(bare), start, lookback, hold_back })
+        let (newest_first, oldest_first) = (newest_first.map(bare), oldest_first.map(bare));
+        Some(Cursor { field, format, mode, newest_first, oldest_first, start, lookback, hold_back })
     }
 }
 

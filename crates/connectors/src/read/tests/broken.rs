@@ -21,6 +21,30 @@ async fn a_listing_that_ignores_its_parameters_is_an_error_with_a_name() {
 }
 
 #[tokio::test]
+async fn a_row_without_its_key_is_named() {
+    for body in [r#"[{"id":1},{"kind":"even"}]"#, r#"[{"id":1},{"id":null}]"#] {
+        let server =
+            Server::of(30).with(move |world| world.instead = Box::new(move |_, _| Some(body.to_owned())));
+        let error = error_of(&server, "offset").await;
+        assert_eq!((error.kind, error.code), (Kind::Contract, "key_missing"));
+        assert_eq!(error.message, "row 2 of page 1 of offset has no id, which is its primary key");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_any_length_are_read_to_an_empty_one() {
+    for seed in 0..40 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let server = Server::of(83).with(move |world| {
+            world.lengths = Some(Box::new(move || random.usize(1..9)));
+        });
+        let loaded = load_all(&server, "large", options()).await;
+        assert!(loaded.error.is_none(), "seed {seed}: {:?}", loaded.error);
+        assert_eq!(loaded.set().len(), 83, "seed {seed}: {:?}", server.asked());
+    }
+}
+
+#[tokio::test]
 async fn the_same_rows_in_another_order_are_the_same_page() {
     for stream in ["offset", "endless"] {
         let style = Style { deaf: true, total: Total::Missing, ..Style::default() };

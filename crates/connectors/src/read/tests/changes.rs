@@ -77,6 +77,54 @@ async fn what_cannot_be_proven_to_be_in_order_is_read_in_full() {
 }
 
 #[tokio::test]
+async fn a_row_without_a_value_at_the_far_end_is_found_by_one_row_of_the_other_order() {
+    let server = Server::of(60);
+    let loaded = load_all(&server, "looked", from(50)).await;
+    assert!(loaded.restarts.is_empty(), "{:?}", loaded.restarts);
+    let asked = server.asked();
+    assert_eq!(asked[0], "sort=at&limit=1&offset=0");
+    assert_eq!(asked.len(), 4, "{asked:?}");
+
+    let server = server.with(|world| world.rows[2].at.clear());
+    let loaded = load_all(&server, "looked", from(50)).await;
+    assert_eq!(loaded.restarts, ["full_listing"]);
+    assert_eq!(loaded.set(), (45..=60).chain([3]).collect());
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_sort_is_read_in_full() {
+    for stream in ["feed", "looked"] {
+        let style = Style { refuses_sort: Some(400), ..Style::default() };
+        let loaded = load_all(&Server::new(rows(1..=60), style), stream, from(50)).await;
+        assert_eq!((&loaded.restarts[..], loaded.error.is_some()), (&["full_listing".to_owned()][..], false));
+        assert_eq!(loaded.set(), (45..=60).collect());
+        let style = Style { refuses_sort: Some(503), ..Style::default() };
+        let loaded = load_all(&Server::new(rows(1..=60), style), stream, from(50)).await;
+        assert!(loaded.error.is_some(), "a bad moment says nothing about sorting");
+    }
+    let silent = Server::of(60).with(|world| {
+        world.instead = Box::new(|turn, _| (turn == 1).then(|| "[]".to_owned()));
+    });
+    let loaded = load_all(&silent, "feed", from(50)).await;
+    assert_eq!(loaded.restarts, ["full_listing"], "an empty listing of changes is not believed");
+}
+
+#[tokio::test]
+async fn a_listing_that_may_lack_rows_leaves_the_cursor_where_it_was() {
+    let server = Server::of(60).with(|world| {
+        // Whenever the second page is asked for, rows of the first are gone.
+        world.script = Box::new(|turn, rows| {
+            if turn % 3 == 2 && rows.len() > 20 {
+                rows.remove(0);
+            }
+        });
+    });
+    let loaded = load_all(&server, "numbered", options()).await;
+    assert!(loaded.notes.contains(&"listing_changed".to_owned()), "{:?}", loaded.notes);
+    assert_eq!(loaded.cursor(), None, "the next read looks at everything again");
+}
+
+#[tokio::test]
 async fn rows_without_a_value_count_as_changed() {
     for at in ["", "null", "\"\"", "\"0000-00-00 00:00:00\"", "7"] {
         let server = Server::of(30).with(|world| world.rows[4].at = at.to_owned());
@@ -118,7 +166,10 @@ async fn another_field_sorts_nothing_and_a_replace_tells_no_changes() {
     let cursor = CursorOptions { field: vec!["x".into()], start: None, lookback: Duration::ZERO };
     let server = Server::of(25);
     let loaded = load_all(&server, "feed", ReadOptions { cursor: Some(cursor), ..from(10) }).await;
-    assert_eq!((loaded.ids.len(), &loaded.notes[..]), (25, &["cursor_unusable".to_owned()][..]));
+    assert_eq!(
+        (loaded.ids.len(), &loaded.notes[..]),
+        (25, &["cursor_unusable".to_owned(), "cursor_field_missing".to_owned()][..])
+    );
     assert!(server.asked().iter().all(|q| q.contains("sort=id")));
 
     let loaded = load_all(&server, "feed", ReadOptions { listing_only: true, ..from(10) }).await;
@@ -127,9 +178,13 @@ async fn another_field_sorts_nothing_and_a_replace_tells_no_changes() {
 }
 
 #[tokio::test]
-async fn times_without_a_zone_are_compared_with_each_other_only() {
-    let server = Server::of(30).with(|world| world.rows[7].at = moment(2_000_000));
-    let loaded = load_all(&server, "local", options()).await;
-    let saved = Saved::read(&loaded.cursor().expect("a value was seen")).expect("its form");
-    assert_eq!(saved.micros(false), Some(DAY + 2_000_000 * 1_000_000), "no clock of another comes in");
+async fn times_without_a_zone_may_be_ahead_by_as_much_as_a_zone_can_be() {
+    // The provider's own clock stands at 1,000,000.
+    for (ahead, counts) in [(1_000_000 + 13 * 3600, true), (1_000_000 + 15 * 3600, false)] {
+        let server = Server::of(30).with(|world| world.rows[7].at = moment(ahead));
+        let loaded = load_all(&server, "local", options()).await;
+        let saved = Saved::read(&loaded.cursor().expect("a value was seen")).expect("its form");
+        let greatest = if counts { ahead as i64 } else { 30 };
+        assert_eq!(saved.micros(false), Some(DAY + greatest * 1_000_000), "{ahead}");
+    }
 }

@@ -12,7 +12,8 @@ async fn storm(seed: u64, changing: bool) {
     }
     let stream = streams[random.usize(0..streams.len())];
     let style = Style {
-        cap: if random.bool() { usize::MAX } else { random.usize(2..30) },
+        // A page of two or three rows has hardly any news: nobody can follow rows that move as fast as that.
+        cap: if random.bool() { usize::MAX } else { random.usize(if changing { 4 } else { 2 }..30) },
         files: (!changing && random.u8(0..4) == 0).then(|| random.usize(2..40)),
         total: [Total::Right, Total::Text, Total::Zero, Total::Missing][random.usize(0..4)],
         ..Style::default()
