@@ -155,7 +155,9 @@ impl Asking<'_> {
     /// "Too fast": everyone who shares the budget waits, this question among them.
     fn limited(&mut self, response: &Response, outcome: &Outcome, wait: Option<Duration>) -> Step {
         self.limits += 1;
-        let wait = wait.unwrap_or_else(|| wait::limited(self.limits));
+        // A provider that says "now" again and again is not believed for ever.
+        let grown = if self.limits > 1 { wait::limited(self.limits - 1) } else { Duration::ZERO };
+        let wait = wait.map_or_else(|| wait::limited(self.limits), |wait| wait.max(grown));
         self.retry.pause.pause_for(wait);
         let left = self.retry.policy.max_wait.saturating_sub(self.slept);
         if wait > left {

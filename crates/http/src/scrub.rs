@@ -124,6 +124,8 @@ fn is_whole_value(text: &str, from: usize, to: usize) -> bool {
 /// Every spelling of the secret that is worth looking for.
 fn forms(text: &str) -> Vec<String> {
     let mut forms = vec![text.to_owned(), percent(text, false), percent(text, true)];
+    // Many servers leave the slash as it is.
+    forms.extend([percent(text, false).replace("%2F", "/"), percent(text, true).replace("%2f", "/")]);
     forms.push(form_urlencoded::byte_serialize(text.as_bytes()).collect());
     forms.push(text.escape_debug().to_string());
     forms.push(text.replace('\\', "\\\\").replace('"', "\\\"").replace('/', "\\/"));
