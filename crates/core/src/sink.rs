@@ -44,9 +44,9 @@ pub struct TableSpec {
     pub pipeline: String,
     /// The stream that fills it.
     pub stream: String,
-    /// Names of the key's columns; empty where there is no key.
+    /// The fields of the key, by which their columns are found ([`Schema::of_field`]); empty where there is no key.
     pub key: Vec<String>,
-    /// The column that orders the versions of one key; absent, the order read decides.
+    /// The field that orders the versions of one key; absent, the order read decides.
     pub order: Option<String>,
     /// What a write does.
     pub disposition: Disposition,

@@ -12,7 +12,12 @@ pub(crate) fn owned(table: &str, place: &str, owner: Option<(&str, &str)>) -> Si
         kind: Kind::Refused,
         code: "destination_owned",
         message: format!("the table {table:?} in {place} {whose}"),
-        hint: Some("name another destination for this pipeline, or rename or remove that table".to_owned()),
+        hint: Some(match owner {
+            Some((pipeline, _)) => format!(
+                "name another destination; or, if this is that pipeline under a new file name, write `name: {pipeline}` in it"
+            ),
+            None => "name another destination, or rename or remove that table".to_owned(),
+        }),
         source: None,
     }
 }

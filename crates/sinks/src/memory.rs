@@ -140,7 +140,7 @@ impl Writing {
 
     fn write_out(&mut self, checkpoint: &Checkpoint, last: bool) -> Result<Receipt, SinkError> {
         contract::next(self.sequence, checkpoint, PLACE)?;
-        let keyed = |column: &String| self.schema.columns.iter().any(|c| c.name == *column);
+        let keyed = |field: &String| self.schema.of_field(field).is_some();
         if let Some(column) = self.spec.key.iter().find(|c| !keyed(c)).filter(|_| !self.staged.is_empty()) {
             return Err(contract::key_missing(&self.spec.stream, column));
         }
@@ -275,7 +275,7 @@ impl Version {
 
     /// Places and types of the columns of these names that there are.
     fn columns(&self, names: &[String]) -> Vec<(usize, Type)> {
-        let place = |name: &String| self.schema.columns.iter().position(|c| c.name == *name);
+        let place = |field: &String| self.schema.columns.iter().position(|c| c.field == *field);
         names.iter().filter_map(place).map(|index| (index, self.schema.columns[index].ty)).collect()
     }
 

@@ -45,7 +45,7 @@ pub(super) struct Marks {
 impl Marks {
     /// Of rows of a schema. Fails where a column of the key is missing.
     pub fn of(batch: &RecordBatch, schema: &Schema, by: &Identity, stream: &str) -> Result<Self, SinkError> {
-        let column = |name: &String| schema.columns.iter().position(|c| c.name == *name);
+        let column = |name: &String| schema.columns.iter().position(|c| c.field == *name);
         let mut key = Vec::new();
         for name in &by.key {
             let index = column(name).ok_or_else(|| contract::key_missing(stream, name))?;

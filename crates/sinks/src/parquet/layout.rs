@@ -22,6 +22,7 @@ pub(super) const MANIFEST: &str = "_sync_checkpoint.json";
 ///                      staged/*.parquet         its rows, as far as they are encoded
 ///                      keys/*.keys              what each data file holds, by key; can be made again
 ///                      000005 000006 000007     the last versions: data files and `_sync_checkpoint.json`
+///                      gone-000004              a version that is being removed
 /// ```
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
@@ -56,6 +57,21 @@ impl Layout {
 
     pub fn version(&self, number: u64) -> PathBuf {
         self.control.join(version_name(number))
+    }
+
+    /// Where a version is while it is being removed.
+    pub fn gone(&self, number: u64) -> PathBuf {
+        self.control.join(format!("gone-{}", version_name(number)))
+    }
+
+    /// Versions that are being removed.
+    pub fn all_gone(&self) -> Result<Vec<PathBuf>> {
+        let names = names(&self.control)?;
+        Ok(names
+            .iter()
+            .filter(|name| name.starts_with("gone-"))
+            .map(|name| self.control.join(name))
+            .collect())
     }
 
     /// What the link says when it points to a version.

@@ -13,7 +13,7 @@ use super::claim::{Claim, Visible};
 use super::error::{At, Result, misuse};
 use super::fault;
 use super::fingerprint::Identity;
-use super::layout::{Layout, remove_others};
+use super::layout::{Layout, remove_others, sync_folder};
 use super::log::{self, Header, Log, Place};
 use super::manifest::{DataFile, FORMAT, Owner, Version};
 use super::part::{self, Make, Names};
@@ -209,6 +209,8 @@ impl Table {
 
     /// Begins a new log with the parts in its header instead of their rows.
     fn roll(&mut self) -> Result<()> {
+        // The log is about to name its parts, so their names have to last as long.
+        sync_folder(&self.make.layout.staged())?;
         let header = Header {
             format: FORMAT,
             epoch: self.names.epoch,
@@ -305,7 +307,7 @@ impl sync_core::Table for Table {
             return Err(misuse(format!("rows of {:?} came for the schema {schema:?}", batch.schema())));
         }
         let keys = self.make.identity.iter().flat_map(|by| &by.key);
-        if let Some(missing) = keys.into_iter().find(|key| !schema.columns.iter().any(|c| c.name == **key)) {
+        if let Some(missing) = keys.into_iter().find(|key| !schema.columns.iter().any(|c| c.field == **key)) {
             return Err(contract::key_missing(&self.make.owner.stream, missing));
         }
         if batch.num_rows() == 0 {

@@ -71,10 +71,17 @@ fn symlink(_text: &Path, _path: &Path) -> io::Result<()> {
 }
 
 /// Removes versions that are too old for a reader to be at.
+///
+/// A version goes out of sight in one step before its files go: a reader that came by its number finds all of it
+/// or nothing.
 pub(super) fn prune(layout: &Layout) -> Result<()> {
     let numbers = layout.versions()?;
     for number in &numbers[..numbers.len().saturating_sub(KEPT)] {
-        let folder = layout.version(*number);
+        let (folder, gone) = (layout.version(*number), layout.gone(*number));
+        fault::point().and_then(|()| fs::rename(&folder, &gone)).at("remove", &folder)?;
+    }
+    // Also what a process that died has left.
+    for folder in layout.all_gone()? {
         fault::point().and_then(|()| fs::remove_dir_all(&folder)).at("remove", &folder)?;
     }
     Ok(())

@@ -45,7 +45,7 @@ impl Insert {
     pub(super) fn new(table: &str, schema: &Schema, spec: &TableSpec, variables_max: usize) -> Self {
         let names: Vec<&str> = schema.columns.iter().map(|c| c.name.as_str()).collect();
         let types: Vec<Type> = schema.columns.iter().map(|c| c.ty).collect();
-        let place = |name: &String| names.iter().position(|n| n == name);
+        let place = |field: &String| schema.columns.iter().position(|c| c.field == *field);
         let key: Vec<usize> = spec.key.iter().filter_map(place).collect();
         let order = spec.order.as_ref().and_then(place).map(|index| (names[index], types[index]));
         let statements = Statements { table, names: &names, key: &key, order };

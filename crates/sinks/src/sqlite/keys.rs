@@ -31,7 +31,7 @@ pub(super) struct Keys {
 impl Keys {
     /// No keys yet, of these columns, within so many bytes.
     pub(super) fn new(schema: &Schema, key: &[String], bytes: usize) -> Self {
-        let place = |name: &String| schema.columns.iter().position(|c| c.name == *name);
+        let place = |name: &String| schema.columns.iter().position(|c| c.field == *name);
         let columns = key.iter().filter_map(place).map(|index| (index, schema.columns[index].ty)).collect();
         // While it grows, the old set is there with the one of twice its size.
         Self { columns, hashes: HashSet::default(), most: bytes / (3 * BYTES) }

@@ -37,7 +37,8 @@ pub(super) fn ensure(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 pub(super) fn load(connection: &Connection, table: &str) -> rusqlite::Result<Option<Entry>> {
-    if !connection.table_exists(None, "_sync_checkpoints")? {
+    // Not by the schema that this connection remembers: another process may have made it a moment ago.
+    if !super::shape::exists(connection, "_sync_checkpoints")? {
         return Ok(None);
     }
     let mut select = connection.prepare_cached(

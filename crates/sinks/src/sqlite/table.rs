@@ -198,7 +198,7 @@ impl Writing {
             );
             return Err(error::refused("bad_name", message, "leave that field out with `select`"));
         }
-        let there = |name: &String| self.schema.columns.iter().any(|c| c.name == *name);
+        let there = |field: &String| self.schema.of_field(field).is_some();
         match self.spec.key.iter().find(|name| !there(name)) {
             Some(missing) if !self.staged.is_empty() => Err(contract::key_missing(&self.name, missing)),
             _ => Ok(()),
@@ -238,12 +238,12 @@ impl Writing {
 
     /// Gives the table the index of its key, if it has all of the key's columns.
     fn index(&self, transaction: &Transaction) -> Result<(), SinkError> {
-        let there = |name: &String| self.schema.columns.iter().any(|c| c.name == *name);
-        if self.spec.key.is_empty() || !self.spec.key.iter().all(there) {
+        let columns = self.spec.key.iter().map(|field| Some(self.schema.of_field(field)?.name.clone()));
+        let Some(columns) = columns.collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty()) else {
             return Ok(());
-        }
+        };
         let unique = self.spec.disposition != Disposition::Append;
-        shape::index_key(transaction, self.target(), &self.name, &self.spec.key, unique)
+        shape::index_key(transaction, self.target(), &self.name, &columns, unique)
             .map_err(|e| self.shape_error(e))
     }
 
