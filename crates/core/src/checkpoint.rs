@@ -29,6 +29,8 @@ pub struct Checkpoint {
     pub pages: u64,
     /// Where the rows went that `run` fetched of this stream up to here. What a killed run did is read from it.
     pub books: Books,
+    /// The columns of the primary key that told rows apart; empty where there was none.
+    pub key: Vec<String>,
     /// The types pinned so far.
     pub schema: Schema,
 }

@@ -97,10 +97,8 @@ impl RunPlan {
             .filter_map(|(name, text)| Some((name.value.clone(), expand(text, &mut complaints)?)))
             .collect();
         let destination = Destination::of(pipeline, &folder, |text| expand(text, &mut complaints));
+        check_asked(pipeline, &plan, options)?;
         let streams = streams_of(pipeline, &plan, options, &mut complaints);
-        if complaints.any() {
-            return Err(complaints.problem());
-        }
         let bound = match plan.bind(&config, base_url.as_deref()) {
             Ok(bound) => bound,
             Err(error) => return Err(complaints.of_binding(error, source)),
@@ -165,14 +163,15 @@ fn streams_of(
     let mut streams = Vec::new();
     match &pipeline.streams {
         spec::Streams::All => {
-            for stream in plan.streams().iter().filter(|s| !s.unverified) {
-                let word =
-                    Word { name: &stream.name, span: Span::default(), options: &nothing, named: false };
+            for stream in plan.streams().iter().filter(|s| !s.unverified && asked(options, &s.name)) {
+                // Named on the command line is named, too.
+                let named = !options.streams.is_empty();
+                let word = Word { name: &stream.name, span: Span::default(), options: &nothing, named };
                 streams.extend(stream_of(pipeline, stream, &word, options, complaints));
             }
         }
         spec::Streams::Named(named) => {
-            for (name, own) in named {
+            for (name, own) in named.iter().filter(|(name, _)| asked(options, &name.value)) {
                 let word = Word { name: &name.value, span: name.span, options: own, named: true };
                 match plan.stream(&name.value) {
                     Some(stream) => streams.extend(stream_of(pipeline, stream, &word, options, complaints)),
@@ -181,30 +180,31 @@ fn streams_of(
             }
         }
     }
-    choose(streams, options, complaints)
+    streams
 }
 
-/// The streams that `--stream` names, or all.
-fn choose(streams: Vec<StreamRun>, options: &RunOptions, complaints: &mut Complaints) -> Vec<StreamRun> {
-    if options.streams.is_empty() {
-        return streams;
-    }
-    for asked in &options.streams {
-        if !streams.iter().any(|s| s.name == *asked) {
-            let known = streams.iter().map(|s| s.name.as_str());
-            let help = match spec::nearest(asked, known.clone()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it has {}", known.collect::<Vec<_>>().join(", ")),
-            };
-            complaints.add(
-                Span::default(),
-                format!("--stream {asked}: the pipeline has no such stream"),
-                Some(help),
-            );
+/// Whether a stream is to be read.
+fn asked(options: &RunOptions, name: &str) -> bool {
+    options.streams.is_empty() || options.streams.iter().any(|asked| asked == name)
+}
+
+/// Refuses what `--stream` names and the pipeline lacks.
+fn check_asked(pipeline: &spec::Pipeline, plan: &Plan, options: &RunOptions) -> Result<(), Problem> {
+    let known: Vec<&str> = match &pipeline.streams {
+        spec::Streams::All => {
+            plan.streams().iter().filter(|s| !s.unverified).map(|s| s.name.as_str()).collect()
         }
-    }
-    let asked = |s: &StreamRun| options.streams.contains(&s.name);
-    streams.into_iter().filter(asked).map(|s| StreamRun { named: true, ..s }).collect()
+        spec::Streams::Named(named) => named.iter().map(|(name, _)| name.value.as_str()).collect(),
+    };
+    let Some(unknown) = options.streams.iter().find(|asked| !known.contains(&asked.as_str())) else {
+        return Ok(());
+    };
+    let hint = match spec::nearest(unknown, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("it has {}", known.join(", ")),
+    };
+    let message = format!("--stream {unknown}: the pipeline {} has no such stream", pipeline.name.value);
+    Err(Problem::new(sync_core::Kind::Refused, "unknown_stream", message).hint(hint))
 }
 
 /// A stream as a pipeline writes it.
@@ -234,9 +234,20 @@ fn stream_of(
         None => Disposition::Merge,
     };
     let span = write.map_or(word.span, |w| w.span);
-    if disposition == Disposition::Merge && key.is_empty() {
-        let message = format!("`{}` has no primary key, so its rows cannot be merged", word.name);
+    if disposition != Disposition::Replace && key.is_empty() {
+        // Rows come twice: within the lookback, and when a listing that moved is read again.
+        let cannot = match disposition {
+            Disposition::Append => "a row that comes twice could not be told from a new one",
+            _ => "its rows cannot be merged",
+        };
+        let message = format!("`{}` has no primary key, so {cannot}", word.name);
         complaints.add(span, message, Some("give it a `primary_key`, or `write: replace`".into()));
+        return None;
+    }
+    if options.full_refresh && options.limit.is_some() {
+        let message =
+            "--limit cannot be used with --full-refresh: the new table would be a part of the listing";
+        complaints.add(span, message.to_owned(), Some("leave one of them out".into()));
         return None;
     }
     if disposition == Disposition::Replace && options.limit.is_some() {
@@ -367,8 +378,9 @@ impl Complaints {
     }
 
     /// Everything collected, as one problem.
-    pub(crate) fn problem(self) -> Problem {
+    pub(crate) fn problem(mut self) -> Problem {
         use sync_core::Explain as _;
+        self.list.sort_by_key(|finding| finding.span.start);
         Findings { document: self.document, list: self.list }.problem()
     }
 

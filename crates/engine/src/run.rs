@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt as _;
-use sync_core::{Explain as _, Kind, Problem, RunId, RunReport, Sink, StreamReport};
+use sync_core::{Explain as _, Kind, Note, Problem, RunId, RunReport, Sink, StreamReport};
 use sync_spec::Pipeline;
 use sync_state::Store;
 
@@ -53,8 +53,14 @@ async fn go(
         memory: options.memory / at_once,
     };
     let reports = all_streams(&context, at_once).await;
-    let report = RunReport::of(run.clone(), reports);
-    store.end_run(&report, hands.clock.now()).map_err(|e| e.problem())?;
+    let mut report = RunReport::of(run.clone(), reports);
+    if let Err(error) = store.end_run(&report, hands.clock.now()) {
+        // History, never proof: what the streams did stands.
+        let message = format!("the end of this run was not written into its history: {}", error.problem());
+        for stream in &mut report.streams {
+            stream.notes.push(Note::new("history_not_written", message.clone()));
+        }
+    }
     Ok(report.streams)
 }
 

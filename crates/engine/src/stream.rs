@@ -42,7 +42,7 @@ pub(crate) enum Shaped {
     /// The slice begins again.
     Restart { why: Note, requests: Cost },
     /// The slice was read to its end.
-    End { end: End, emptied: u64 },
+    End { end: End, altered: crate::shape::Altered },
     /// Reading or decoding gave up. Nothing comes after it.
     Failed { problem: Problem, requests: Cost },
 }
@@ -83,7 +83,7 @@ pub(crate) struct Context<'a> {
 }
 
 /// A queue holds few pages: its bytes are bounded by the gate, its length is only a second bound.
-const QUEUE_PAGES: usize = 8;
+const QUEUE_PAGES: usize = 2;
 
 /// Reads one stream into its table.
 pub(crate) async fn run(context: &Context<'_>, stream: &StreamRun) -> StreamReport {
@@ -153,6 +153,9 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
         close.map_err(|error| error.problem())?;
     }
     let whole = stream.disposition == sync_core::Disposition::Replace;
+    if let Some(before) = saved.as_ref().filter(|c| !whole && opened.rows > 0 && c.key != stream.key) {
+        return Err(another_key(stream, &before.key));
+    }
     let limited = context.options.limit.is_some();
     let saved = saved.map(|c| match whole && !opened.building {
         // A position inside a slice that went into the old table says nothing about a new one.
@@ -181,8 +184,23 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
     Ok(Opened { table, reader, writer, schema })
 }
 
-/// Cost under way at once where nothing else says so.
+/// Requests under way at once where nothing else says so.
 const IN_FLIGHT: u32 = 4;
+
+/// Rows told apart by one key cannot be merged by another: they would take each other's place.
+fn another_key(stream: &StreamRun, before: &[String]) -> Problem {
+    let named = |key: &[String]| {
+        if key.is_empty() { "no key".to_owned() } else { format!("the key {}", key.join(", ")) }
+    };
+    let message = format!(
+        "the rows of {} were told apart by {}, and now they would be by {}",
+        stream.name,
+        named(before),
+        named(&stream.key)
+    );
+    Problem::new(sync_core::Kind::Refused, "key_changed", message)
+        .hint("undo that, or read everything into a new table with --full-refresh")
+}
 
 async fn pull(context: &Context<'_>, stream: &StreamRun, opened: Opened) -> StreamReport {
     let Opened { table, reader, writer, schema } = opened;
@@ -190,7 +208,7 @@ async fn pull(context: &Context<'_>, stream: &StreamRun, opened: Opened) -> Stre
     let gate = Gate::new(waiting);
     let (to_decode, from_fetch) = mpsc::channel(QUEUE_PAGES);
     let (to_write, from_decode) = mpsc::channel(QUEUE_PAGES);
-    let decoder = decode::Decode::new(schema, context.run.clone(), waiting / 2);
+    let decoder = decode::Decode::new(schema, stream.key.clone(), context.run.clone(), waiting / 2);
     let decoding = tokio::task::spawn_blocking(move || decoder.run(from_fetch, &to_write));
     let writing = tokio::task::spawn_blocking(move || writer.run(table, from_decode));
     fetch(reader, &gate, &to_decode).await;

@@ -40,6 +40,7 @@ fn checkpoint(of: &str, sequence: u64, columns: &[&str]) -> Checkpoint {
         resume: Some(ResumePoint(json!({"offset": 9_007_199_254_740_993_u64, "ids": ["é", null]}))),
         pages: sequence,
         books: books(sequence * 10),
+        key: Vec::new(),
         schema,
     }
 }

@@ -1,4 +1,5 @@
-//! Two clocks that tests control: one that jumps while everybody waits, one that is moved by hand.
+//! Two clocks that tests control, one that jumps while everybody waits and one that is moved by hand; and the
+//! machine's own, for tests of whole processes.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -42,6 +43,32 @@ impl Virtual {
 impl Clock for Virtual {
     fn now(&self) -> Timestamp {
         self.epoch.lock().expect("no holder panics").plus(self.started.elapsed())
+    }
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// The clock of this machine, for tests that run the real binary.
+pub struct Machine {
+    started: std::time::Instant,
+}
+
+impl Default for Machine {
+    #[expect(clippy::disallowed_methods, reason = "this is a clock")]
+    fn default() -> Self {
+        Self { started: std::time::Instant::now() }
+    }
+}
+
+impl Clock for Machine {
+    #[expect(clippy::disallowed_methods, reason = "this is a clock")]
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_micros(i64::try_from(since.as_micros()).expect("a time of this epoch"))
     }
     fn monotonic(&self) -> Duration {
         self.started.elapsed()

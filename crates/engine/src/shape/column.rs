@@ -11,6 +11,7 @@ use sync_core::arrow::array::{
 };
 use sync_core::{Digits, Type, parse_date, parse_local, parse_timestamp};
 
+use super::Altered;
 use super::number::{self, Number};
 
 /// A value that the column's type cannot hold.
@@ -36,8 +37,8 @@ pub(super) struct Column {
     values: Values,
     /// The extent of the numbers appended.
     pub digits: Digits,
-    /// Empty texts that became null because the column holds dates.
-    pub emptied: u64,
+    /// What was not stored quite as it was sent.
+    pub altered: Altered,
 }
 
 impl Column {
@@ -63,13 +64,17 @@ impl Column {
             }
             Type::Local => Values::Local(TimestampMicrosecondBuilder::with_capacity(rows)),
         };
-        Self { values, digits: Digits::default(), emptied: 0 }
+        Self { values, digits: Digits::default(), altered: Altered::default() }
     }
 
     /// Takes a value, or says that the type must give way.
     pub(super) fn append(&mut self, value: &Value<'_>) -> Result<(), Misfit> {
         match (&mut self.values, value) {
-            (Values::Text(b), Value::Text(text)) => b.append_value(text),
+            (Values::Text(b), Value::Text(text)) => {
+                self.altered.mended +=
+                    u64::from(matches!(text, Cow::Owned(text) if text.contains('\u{fffd}')));
+                b.append_value(text);
+            }
             (Values::Int(b), Value::Number(text)) => match number::read(text) {
                 Number::Int(int) => {
                     self.digits = self.digits.join(number::int_digits(int));
@@ -109,7 +114,7 @@ impl Column {
 
     fn append_date(&mut self, text: &[u8]) -> Result<(), Misfit> {
         if text.is_empty() {
-            self.emptied += 1;
+            self.altered.emptied += 1;
             self.append_null();
             return Ok(());
         }

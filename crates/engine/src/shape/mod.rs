@@ -33,6 +33,41 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// A row that is not JSON, by its number in the page, counted from 1.
+#[derive(Debug)]
+pub(crate) struct BadRow {
+    number: usize,
+    error: JsonError,
+}
+
+impl std::fmt::Display for BadRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "row {} is {}", self.number, self.error)
+    }
+}
+
+impl BadRow {
+    fn at(index: usize) -> impl Fn(JsonError) -> Self {
+        move |error| Self { number: index + 1, error }
+    }
+}
+
+/// Values that were not stored quite as they were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Altered {
+    /// Empty texts that became null because their column holds dates.
+    pub emptied: u64,
+    /// Texts with half a surrogate pair, which became U+FFFD.
+    pub mended: u64,
+}
+
+impl std::ops::AddAssign for Altered {
+    fn add_assign(&mut self, more: Self) {
+        self.emptied += more.emptied;
+        self.mended += more.mended;
+    }
+}
+
 /// What the first rows of a table look like, until there are enough to pin its types.
 #[derive(Default)]
 pub(crate) struct Sample {
@@ -42,8 +77,8 @@ pub(crate) struct Sample {
 
 impl Sample {
     /// Takes notice of the rows of a page.
-    pub(crate) fn take(&mut self, rows: &Rows<'_>) -> Result<(), JsonError> {
-        for row in rows.iter() {
+    pub(crate) fn take(&mut self, rows: &Rows<'_>) -> Result<(), BadRow> {
+        for (index, row) in rows.iter().enumerate() {
             let mut expected = 0;
             json::each_field(row, |name, value| {
                 let place = match self.fields.get(expected) {
@@ -53,7 +88,8 @@ impl Sample {
                 self.fields[place].1.take(&value);
                 expected = place + 1;
                 Ok::<_, JsonError>(())
-            })?;
+            })
+            .map_err(BadRow::at(index))?;
         }
         Ok(())
     }
@@ -68,10 +104,13 @@ impl Sample {
     }
 
     /// The schema of a new table: its fields in the order they were first seen.
-    pub(crate) fn pin(&self) -> Schema {
+    ///
+    /// A field of the key is never found to be a date: should it give way to text one day, the keys that are
+    /// stored would not read as they were sent, and rows would not be told apart by them.
+    pub(crate) fn pin(&self, key: &[String]) -> Schema {
         let mut schema = Schema::default();
         for (field, seen) in &self.fields {
-            schema.add(field, seen.ty(true), seen.settled(), seen.digits());
+            schema.add(field, seen.ty(!key.contains(field)), seen.settled(), seen.digits());
         }
         schema
     }
@@ -109,8 +148,8 @@ pub(crate) struct Shaped {
     pub batch: RecordBatch,
     /// The schema with the extent of this page's numbers joined in.
     pub schema: Schema,
-    /// Empty texts that became null because their column holds dates.
-    pub emptied: u64,
+    /// What was not stored quite as it was sent.
+    pub altered: Altered,
 }
 
 /// What came of reading a page against a schema.
@@ -162,16 +201,16 @@ impl Decoder {
     }
 
     /// Reads the rows, or says that the schema must give way; in that case nothing was read.
-    pub(crate) fn decode(&mut self, rows: &Rows<'_>) -> Result<Outcome, JsonError> {
+    pub(crate) fn decode(&mut self, rows: &Rows<'_>) -> Result<Outcome, BadRow> {
         let count = rows.ranges.len();
         let mut columns: Vec<_> =
             self.schema.columns.iter().map(|c| Column::new(c.ty, c.settled, count)).collect();
         let mut slots: Vec<Value<'_>> = Vec::new();
-        for row in rows.iter() {
+        for (index, row) in rows.iter().enumerate() {
             match self.read(row, &mut slots, &mut columns) {
                 Ok(()) => {}
                 Err(Stop::Drift) => return Ok(Outcome::Drift),
-                Err(Stop::Json(error)) => return Err(error),
+                Err(Stop::Json(error)) => return Err(BadRow::at(index)(error)),
             }
         }
         Ok(Outcome::Fits(self.finish(columns, rows)))
@@ -201,11 +240,11 @@ impl Decoder {
 
     fn finish(&mut self, columns: Vec<Column>, rows: &Rows<'_>) -> Shaped {
         let mut schema = self.schema.clone();
-        let mut emptied = 0;
+        let mut altered = Altered::default();
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len() + 3);
         for (column, pinned) in columns.into_iter().zip(&mut schema.columns) {
             pinned.digits = pinned.digits.join(column.digits);
-            emptied += column.emptied;
+            altered += column.altered;
             arrays.push(column.finish());
         }
         let count = rows.ranges.len();
@@ -218,7 +257,7 @@ impl Decoder {
         let batch =
             RecordBatch::try_new(schema.arrow(), arrays).expect("each column was built for this schema");
         self.schema = schema.clone();
-        Shaped { batch, schema, emptied }
+        Shaped { batch, schema, altered }
     }
 }
 

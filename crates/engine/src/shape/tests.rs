@@ -24,7 +24,7 @@ impl Table {
     fn pinned_by(body: &str) -> Self {
         let mut sample = Sample::default();
         sample.take(&rows(body, &ranges(body))).expect("test rows are JSON");
-        Self { decoder: Decoder::new(sample.pin(), RunId::new(Timestamp::from_micros(0))) }
+        Self { decoder: Decoder::new(sample.pin(&[]), RunId::new(Timestamp::from_micros(0))) }
     }
 
     /// Reads a page as a run does; the columns with their types and values.

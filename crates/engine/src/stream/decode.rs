@@ -1,13 +1,12 @@
 //! The decode stage: pages of bytes in, batches out, types found and widened on the way.
 
-use sync_connectors::{End, Page, json::JsonError};
-use sync_core::arrow::datatypes::SchemaRef;
-use sync_core::{Explain as _, Kind, Problem, RunId, Schema};
+use sync_connectors::{End, Page};
+use sync_core::{Column, Explain as _, Kind, Problem, RunId, Schema};
 use tokio::sync::mpsc;
 
 use super::{Cost, Fetched, PageBooks, Shaped};
 use crate::gate::Held;
-use crate::shape::{Decoder, Outcome, Rows, Sample};
+use crate::shape::{Altered, BadRow, Decoder, Outcome, Rows, Sample};
 
 /// Rows that pin the types of a new table.
 const SAMPLE_ROWS: u64 = 1_000;
@@ -17,11 +16,13 @@ pub(super) struct Decode {
     decoder: Decoder,
     /// What the first rows look like, until the types are pinned.
     sample: Option<Sampling>,
-    /// The columns of the last batch sent.
-    sent: Option<SchemaRef>,
+    /// The schema of the last batch sent.
+    sent: Option<Schema>,
+    /// The fields of the primary key.
+    key: Vec<String>,
     /// Bytes that may wait for the pin.
     patience: usize,
-    emptied: u64,
+    altered: Altered,
 }
 
 #[derive(Default)]
@@ -41,10 +42,17 @@ type Queue = mpsc::Sender<Shaped>;
 impl Decode {
     /// Decodes with the table's schema, or finds one from the first 1,000 rows, or fewer if they have more
     /// than `patience` bytes.
-    pub(super) fn new(schema: Option<Schema>, run: RunId, patience: usize) -> Self {
+    pub(super) fn new(schema: Option<Schema>, key: Vec<String>, run: RunId, patience: usize) -> Self {
         let sample = schema.is_none().then(Sampling::default);
-        let sent = schema.as_ref().map(Schema::arrow);
-        Self { decoder: Decoder::new(schema.unwrap_or_default(), run), sample, sent, patience, emptied: 0 }
+        let sent = schema.clone();
+        Self {
+            decoder: Decoder::new(schema.unwrap_or_default(), run),
+            sample,
+            sent,
+            key,
+            patience,
+            altered: Altered::default(),
+        }
     }
 
     /// Until the reader is done or the writer gives up.
@@ -81,7 +89,7 @@ impl Decode {
     /// Pins the types that the rows so far need, and lets their pages go.
     fn pin(&mut self, to_write: &Queue) -> Result<(), Gone> {
         let Some(sampling) = self.sample.take() else { return Ok(()) };
-        self.decoder.adopt(sampling.sample.pin());
+        self.decoder.adopt(sampling.sample.pin(&self.key));
         sampling.pages.into_iter().try_for_each(|(page, held)| self.decode(page, held, to_write))
     }
 
@@ -100,7 +108,7 @@ impl Decode {
 
     fn end(&mut self, end: End, to_write: &Queue) -> Result<(), Gone> {
         self.pin(to_write)?;
-        send(to_write, Shaped::End { end, emptied: self.emptied })
+        send(to_write, Shaped::End { end, altered: self.altered })
     }
 
     fn decode(&mut self, page: Page, held: Held, to_write: &Queue) -> Result<(), Gone> {
@@ -108,15 +116,17 @@ impl Decode {
             Ok(shaped) => shaped,
             Err(error) => return fail(to_write, &page, &error),
         };
-        self.emptied += shaped.emptied;
-        let columns = shaped.batch.schema();
-        let changed = self.sent.as_ref() != Some(&columns);
-        self.sent = Some(columns);
+        self.altered += shaped.altered;
+        // Not by the Arrow types: text and json are one there and two to a table.
+        let changed = !self.sent.as_ref().is_some_and(|sent| same_columns(sent, &shaped.schema));
+        if changed {
+            self.sent = Some(shaped.schema.clone());
+        }
         let page = PageBooks::of(page);
         send(to_write, Shaped::Page { page, batch: shaped.batch, schema: shaped.schema, changed, held })
     }
 
-    fn shape(&mut self, page: &Page) -> Result<crate::shape::Shaped, JsonError> {
+    fn shape(&mut self, page: &Page) -> Result<crate::shape::Shaped, BadRow> {
         let rows = rows(page);
         if let Outcome::Fits(shaped) = self.decoder.decode(&rows)? {
             return Ok(shaped);
@@ -131,6 +141,13 @@ impl Decode {
     }
 }
 
+/// Whether two schemas differ in nothing but how far their numbers have gone.
+fn same_columns(a: &Schema, b: &Schema) -> bool {
+    let same =
+        |a: &Column, b: &Column| (&a.name, &a.field, a.ty, a.settled) == (&b.name, &b.field, b.ty, b.settled);
+    a.columns.len() == b.columns.len() && a.columns.iter().zip(&b.columns).all(|(a, b)| same(a, b))
+}
+
 fn rows(page: &Page) -> Rows<'_> {
     let body = simdutf8::basic::from_utf8(&page.body).expect("the reader checked that the page is UTF-8");
     Rows { body, ranges: &page.rows, asked_at: page.asked_at }
@@ -141,7 +158,7 @@ fn send(to_write: &Queue, shaped: Shaped) -> Result<(), Gone> {
 }
 
 /// A page that is not JSON after all. The pages before it stay committed.
-fn fail(to_write: &Queue, page: &Page, error: &JsonError) -> Result<(), Gone> {
+fn fail(to_write: &Queue, page: &Page, error: &BadRow) -> Result<(), Gone> {
     let message = format!("page {}: {error}", page.number);
     let problem = Problem::new(Kind::Failed, "invalid_json", message)
         .hint("run again to ask for the page once more; pages before it are kept");

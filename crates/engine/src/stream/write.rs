@@ -6,12 +6,13 @@ use std::time::Duration;
 use sync_connectors::End;
 use sync_core::{
     Books, Checkpoint, Clock, Disposition, Event, Explain as _, Kind, Note, Opened, Problem, Published,
-    Receipt, ResumePoint, RunId, SavedCursor, Schema, SinkError, Status, StreamReport, Table, Watch,
+    Receipt, ResumePoint, RunId, SavedCursor, Schema, SinkError, Status, StreamReport, Table, Type, Watch,
 };
 use tokio::sync::mpsc;
 
 use super::{Context, Cost, PageBooks, Shaped, empty_report};
 use crate::plan::StreamRun;
+use crate::shape::Altered;
 
 /// Rows are made visible this often where the sink does not do so with each commit.
 const PUBLISH_EVERY: Duration = Duration::from_secs(30);
@@ -32,6 +33,7 @@ pub(super) struct Writer {
     allow_empty: bool,
     replaces: bool,
     opened: Opened,
+    key: Vec<String>,
     schema: Schema,
     /// The position that the next checkpoint holds.
     sequence: u64,
@@ -74,6 +76,7 @@ impl Writer {
             allow_empty: context.options.allow_empty,
             replaces: stream.disposition == Disposition::Replace || context.options.full_refresh,
             opened,
+            key: stream.key.clone(),
             sequence: saved.as_ref().map_or(0, |c| c.sequence),
             cursor: saved.as_ref().and_then(|c| c.cursor.clone()),
             schema: saved.map(|c| c.schema).unwrap_or_default(),
@@ -112,6 +115,7 @@ impl Writer {
                 Shaped::Page { page, batch, schema, changed, held } => {
                     if changed {
                         table.evolve(&schema).map_err(explain)?;
+                        self.note_widened(&schema);
                     }
                     self.schema = schema;
                     if batch.num_rows() > 0 {
@@ -126,7 +130,7 @@ impl Writer {
                     table.restart().map_err(explain)?;
                     (self.resume, self.pages, self.received) = (None, 0, 0);
                 }
-                Shaped::End { end, emptied } => return self.end(table, end, emptied),
+                Shaped::End { end, altered } => return self.end(table, end, altered),
                 Shaped::Failed { problem, requests } => {
                     self.asked(requests);
                     self.publish(table)?;
@@ -138,11 +142,26 @@ impl Writer {
             .hint("this is a bug of sync; what was committed is safe, and the next run goes on from there"))
     }
 
+    /// A column whose type gave way is told: a reader of the table meets another type from now on.
+    fn note_widened(&mut self, schema: &Schema) {
+        let mut notes = Vec::new();
+        for (was, now) in self.schema.columns.iter().zip(&schema.columns).filter(|(was, _)| was.settled) {
+            let digits_only = matches!((was.ty, now.ty), (Type::Decimal(..), Type::Decimal(..)));
+            if was.ty != now.ty && !digits_only {
+                let message = format!("the column {:?} was {} and is {} now", now.name, was.ty, now.ty);
+                notes.push(Note::new("column_widened", message));
+            }
+        }
+        for note in notes {
+            self.note(note);
+        }
+    }
+
     /// Makes a page's rows durable with the position behind it.
     fn commit(&mut self, table: &mut dyn Table, page: PageBooks) -> Result<(), Problem> {
         self.asked(page.requests);
         page.notes.into_iter().for_each(|note| self.note(note));
-        let books = &mut self.report.books;
+        let mut books = self.report.books;
         books.fetched += page.fetched;
         books.filtered += page.filtered;
         books.deduplicated += page.deduplicated;
@@ -155,8 +174,10 @@ impl Writer {
         // Rows that are about to be committed count as loaded until the sink knows better, so that a checkpoint's
         // own books balance.
         let staged = page.fetched - page.filtered - page.deduplicated;
-        let checkpoint = self.checkpoint(staged);
+        let checkpoint = self.checkpoint(Books { loaded: books.loaded + staged, ..books });
         let receipt = table.commit(&checkpoint).map_err(explain)?;
+        // Only now: rows of a commit that failed are in no book, since the next run fetches them again.
+        self.report.books = books;
         self.receive(receipt)?;
         self.copy(&checkpoint);
         self.watch.event(Event::Page {
@@ -176,7 +197,7 @@ impl Writer {
         Ok(())
     }
 
-    fn checkpoint(&mut self, staged: u64) -> Checkpoint {
+    fn checkpoint(&mut self, books: Books) -> Checkpoint {
         self.sequence += 1;
         Checkpoint {
             format: Checkpoint::FORMAT,
@@ -186,7 +207,8 @@ impl Writer {
             cursor: self.cursor.clone(),
             resume: self.resume.clone(),
             pages: self.pages,
-            books: Books { loaded: self.report.books.loaded + staged, ..self.report.books },
+            books,
+            key: self.key.clone(),
             schema: self.schema.clone(),
         }
     }
@@ -226,10 +248,18 @@ impl Writer {
     }
 
     /// The slice is whole.
-    fn end(&mut self, table: &mut dyn Table, end: End, emptied: u64) -> Result<(), Problem> {
+    fn end(&mut self, table: &mut dyn Table, end: End, altered: Altered) -> Result<(), Problem> {
         self.asked(Cost::of(end.requests, end.retries, end.waited));
         end.notes.into_iter().for_each(|note| self.note(note));
-        if emptied > 0 {
+        if altered.mended > 0 {
+            let message = format!(
+                "{} texts held half of a surrogate pair, which is no character; it was stored as U+FFFD",
+                altered.mended
+            );
+            self.note(Note::new("half_characters", message));
+        }
+        if altered.emptied > 0 {
+            let emptied = altered.emptied;
             let message = format!("{emptied} empty texts in date columns were stored as null");
             self.note(Note::new("empty_as_null", message));
         }
@@ -248,7 +278,7 @@ impl Writer {
         }
         self.cursor = end.cursor.or_else(|| self.cursor.take());
         (self.resume, self.pages) = (None, 0);
-        let checkpoint = self.checkpoint(0);
+        let checkpoint = self.checkpoint(self.report.books);
         if self.schema.columns.is_empty() {
             table.evolve(&self.schema).map_err(explain)?;
         }
@@ -261,8 +291,8 @@ impl Writer {
 
     fn suspicious(&self) -> Problem {
         let message = format!(
-            "{} answered with no rows at all, and the table has {}; nothing was changed",
-            self.report.stream, self.opened.rows
+            "the provider answered with no rows at all, and the table has {}; nothing was changed",
+            self.opened.rows
         );
         Problem::new(Kind::Contract, "suspicious_empty", message)
             .hint("if the provider really has none left, run again with --allow-empty")

@@ -121,6 +121,7 @@ pub fn checkpoint(sequence: u64, pages: u64, run: &RunId, schema: &Schema) -> Ch
         resume: Some(ResumePoint(serde_json::json!({ "page": pages, "odd \u{0} \"text\"": [1.5, null] }))),
         pages,
         books: Books::default(),
+        key: Vec::new(),
         schema: schema.clone(),
     }
 }
