@@ -22,7 +22,7 @@ Log lines go to stderr; SYNC_LOG=debug shows more of them.";
 
 /// Moves data from APIs into Parquet files and SQLite databases, and can be killed at any instant.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "sync", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Arguments {
     #[command(subcommand)]
     pub verb: Verb,

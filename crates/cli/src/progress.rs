@@ -93,7 +93,7 @@ impl Inner {
 }
 
 fn spinner(talk: &Talk, text: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is well-formed");
+    let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is well-formed");
     let bar = match talk.bars() {
         Some(bars) => bars.add(ProgressBar::new_spinner()),
         None => ProgressBar::hidden(),

@@ -4,6 +4,9 @@ use sync_core::{Status, Stop};
 
 use crate::talk::Talk;
 
+/// Signals so close together are one.
+const ONE_WISH: std::time::Duration = std::time::Duration::from_millis(300);
+
 /// Listens from now on. The first signal asks everyone to stop; the second ends the process at once, which
 /// loses nothing but the pages in flight.
 pub fn listen(talk: Talk, stop: Stop, farewell: &'static str) -> std::io::Result<()> {
@@ -12,6 +15,8 @@ pub fn listen(talk: Talk, stop: Stop, farewell: &'static str) -> std::io::Result
         signals.next().await;
         talk.say(farewell);
         stop.ask();
+        // Some tools signal a process and its group at once; that is one wish.
+        tokio::time::sleep(ONE_WISH).await;
         signals.next().await;
         leave(Status::Stopped.exit_code())
     });

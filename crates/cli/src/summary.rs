@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
-use sync_core::{Problem, RunReport, Status, StreamReport};
+use sync_core::{Kind, Problem, RunReport, Status, StreamReport};
 
 use crate::paint::Paint;
 use crate::talk::problem_text;
@@ -44,18 +44,22 @@ fn books(streams: &[StreamReport]) -> String {
     let quarantined = streams.iter().any(|s| s.books.quarantined > 0);
     let mut header = vec!["stream", "status", "fetched", "loaded", "deduplicated", "filtered"];
     header.extend(quarantined.then_some("quarantined"));
-    header.extend(["requests", "retries", "waited"]);
+    header.push("requests");
+    let pauses = streams.iter().any(|s| s.retries > 0 || s.waited_ms > 0);
+    if pauses {
+        header.extend(["retries", "waited"]);
+    }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header.clone());
     for stream in streams {
         let mut row = vec![stream.stream.clone(), stream.status.as_str().to_owned()];
-        row.extend(figures(std::slice::from_ref(stream), quarantined));
+        row.extend(figures(std::slice::from_ref(stream), quarantined, pauses));
         table.add_row(row);
     }
     if streams.len() > 1 {
         let mut row = vec!["all".to_owned(), String::new()];
-        row.extend(figures(streams, quarantined));
+        row.extend(figures(streams, quarantined, pauses));
         table.add_row(row);
     }
     for column in table.column_iter_mut().skip(2) {
@@ -65,7 +69,7 @@ fn books(streams: &[StreamReport]) -> String {
     lines.join("\n")
 }
 
-fn figures(streams: &[StreamReport], quarantined: bool) -> Vec<String> {
+fn figures(streams: &[StreamReport], quarantined: bool, pauses: bool) -> Vec<String> {
     let sum = |pick: fn(&StreamReport) -> u64| words::count(streams.iter().map(pick).sum());
     let mut row = vec![
         sum(|s| s.books.fetched),
@@ -75,8 +79,10 @@ fn figures(streams: &[StreamReport], quarantined: bool) -> Vec<String> {
     ];
     row.extend(quarantined.then(|| sum(|s| s.books.quarantined)));
     row.push(sum(|s| s.requests));
-    row.push(sum(|s| s.retries));
-    row.push(words::span(Duration::from_millis(streams.iter().map(|s| s.waited_ms).sum())));
+    if pauses {
+        row.push(sum(|s| s.retries));
+        row.push(words::span(Duration::from_millis(streams.iter().map(|s| s.waited_ms).sum())));
+    }
     row
 }
 
@@ -99,14 +105,15 @@ fn remarks(report: &RunReport, tally: &Tally) -> Vec<String> {
 fn problems(report: &RunReport) -> Vec<Problem> {
     let mut told: Vec<(Problem, Vec<&str>)> = Vec::new();
     for stream in &report.streams {
-        let Some(problem) = &stream.error else { continue };
+        // That a stream stopped because it was asked to is no news.
+        let Some(problem) = stream.error.as_ref().filter(|p| p.kind != Kind::Stopped) else { continue };
         match told.iter_mut().find(|(known, _)| known == problem) {
             Some((_, streams)) => streams.push(&stream.stream),
             None => told.push((problem.clone(), vec![&stream.stream])),
         }
     }
     if told.is_empty() {
-        return report.error.iter().cloned().collect();
+        return report.error.iter().filter(|p| p.kind != Kind::Stopped).cloned().collect();
     }
     let named = |(problem, streams): (Problem, Vec<&str>)| Problem {
         message: format!("{}: {}", streams.join(", "), problem.message),
@@ -150,6 +157,11 @@ fn next(report: &RunReport, told: &Told<'_>) -> Option<String> {
     if places.is_empty() {
         return None;
     }
+    // A new table is there from its first page on; until then the wish for one is remembered nowhere.
+    let building = unfinished_pages(report, told.tally);
+    if told.full_refresh && !building {
+        return Some("run the same command again; the full refresh begins anew".to_owned());
+    }
     let command = match (report.status, told.full_refresh) {
         (Status::Quota, false) => "run the same command again after the quota's reset to go on",
         (_, false) => "run the same command again to go on",
@@ -158,11 +170,19 @@ fn next(report: &RunReport, told: &Told<'_>) -> Option<String> {
     Some(format!("{command}: {}", places.join(", ")))
 }
 
+/// Whether every stream that has not ended well has pages that are safe.
+fn unfinished_pages(report: &RunReport, tally: &Tally) -> bool {
+    report.streams.iter().filter(|s| s.status != Status::Done).all(|s| safe_pages(s, tally) > 0)
+}
+
+fn safe_pages(stream: &StreamReport, tally: &Tally) -> u64 {
+    let safe = tally.stream(&stream.stream).map_or(0, |heard| heard.safe_pages);
+    safe.max(stream.resumed_from_page.map_or(0, |page| page.saturating_sub(1)))
+}
+
 fn place(stream: &StreamReport, tally: &Tally) -> String {
     let name = &stream.stream;
-    let safe = tally.stream(name).map_or(0, |heard| heard.safe_pages);
-    let safe = safe.max(stream.resumed_from_page.map_or(0, |page| page.saturating_sub(1)));
-    match safe {
+    match safe_pages(stream, tally) {
         0 => format!("{name} from where it began"),
         pages => format!("{name} with page {}", words::count(pages + 1)),
     }
@@ -247,8 +267,13 @@ stopped: 4 rows loaded in 3.2 s (exit code 130)
 next: ";
         let again = "run the same command again to go on: a with page 13, b from where it began";
         check(&report(streams()), &tally, false, &format!("{table}{again}"));
+        // The new table of b was never begun, so nothing remembers that one was wanted.
+        let again = "run the same command again; the full refresh begins anew";
+        check(&report(streams()), &tally, true, &format!("{table}{again}"));
+        let committed = Event::Committed { stream: "b".into(), fetched: 1, loaded: 1, pages: 1 };
+        tally.hear(&committed, Duration::ZERO);
         let again = "run it again without --full-refresh to go on building the new tables: \
-                     a with page 13, b from where it began";
+                     a with page 13, b with page 2";
         check(&report(streams()), &tally, true, &format!("{table}{again}"));
     }
 
