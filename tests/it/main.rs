@@ -1,4 +1,16 @@
 //! End-to-end tests: the walls of the house, and the real binary against the sandbox.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests watch whole processes, which have no clock but the machine's"
+)]
+
+mod kills;
+mod memory;
+mod readers;
+mod refusals;
+mod runs;
+mod stage;
 mod support;
 mod walls;
+mod widening;

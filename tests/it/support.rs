@@ -76,11 +76,16 @@ pub fn said(command: &mut Command) -> Said {
 /// passed over the readers would have proved nothing.
 #[track_caller]
 pub fn python(script: &str, arguments: &[&Path]) -> String {
-    static READY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let python = READY.get_or_init(prepare_readers).as_ref().unwrap_or_else(|error| panic!("{error}"));
-    let said = said(Command::new(python).arg("-c").arg(script).args(arguments));
+    let said = said(Command::new(python_path()).arg("-c").arg(script).args(arguments));
     assert_eq!(said.code, Some(0), "the readers failed:\n{}\n{}", said.out, said.err);
     said.out
+}
+
+/// That Python, made ready once.
+#[track_caller]
+pub fn python_path() -> &'static Path {
+    static READY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    READY.get_or_init(prepare_readers).as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn prepare_readers() -> Result<PathBuf, String> {
