@@ -21,7 +21,8 @@ pub struct Progress {
 struct Inner {
     tally: Tally,
     bars: HashMap<String, ProgressBar>,
-    wait: Option<ProgressBar>,
+    /// Why requests wait, and until when.
+    wait: Option<(ProgressBar, Duration)>,
 }
 
 impl Progress {
@@ -34,7 +35,7 @@ impl Progress {
     pub fn end(&self) -> Tally {
         let mut inner = self.lock();
         inner.bars.drain().for_each(|(_, bar)| bar.finish_and_clear());
-        if let Some(wait) = inner.wait.take() {
+        if let Some((wait, _)) = inner.wait.take() {
             wait.finish_and_clear();
         }
         std::mem::take(&mut inner.tally)
@@ -68,7 +69,7 @@ impl Inner {
                 self.bars.insert(stream.clone(), bar);
             }
             Event::Page { stream, .. } => {
-                if let Some(wait) = self.wait.take() {
+                if let Some((wait, _)) = self.wait.take_if(|(_, until)| *until <= now) {
                     wait.finish_and_clear();
                 }
                 if let (Some(bar), Some(heard)) = (self.bars.get(stream), self.tally.stream(stream)) {
@@ -77,9 +78,15 @@ impl Inner {
             }
             Event::Waiting { reason, duration } => {
                 let text = waits(reason, *duration);
-                match &self.wait {
-                    Some(bar) => bar.set_message(talk.scrub(&text).into_owned()),
-                    None => self.wait = Some(spinner(talk, &text)),
+                let until = now + *duration;
+                match &mut self.wait {
+                    // Of several waits the longest is told.
+                    Some((bar, longest)) if until >= *longest => {
+                        *longest = until;
+                        bar.set_message(talk.scrub(&text).into_owned());
+                    }
+                    Some(_) => {}
+                    None => self.wait = Some((spinner(talk, &text), until)),
                 }
             }
             Event::Finished(report) => {

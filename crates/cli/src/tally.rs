@@ -21,6 +21,7 @@ pub struct Heard {
     /// Rows and bytes of pages read, and how many pages.
     rows: u64,
     bytes: u64,
+    requests: u64,
     pages: u64,
     /// Pages that are safe, earlier runs included.
     pub safe_pages: u64,
@@ -29,7 +30,7 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// `12,000 rows · 6 pages · 3.4 MB · 2,400 rows/s`.
+    /// `12,000 rows · 6 pages · 3.4 MB · 2,400 rows/s · 1.2 requests/s`.
     pub fn figures(&self, now: Duration) -> String {
         let seconds = now.saturating_sub(self.begun).as_secs_f64();
         let mut figures = vec![
@@ -40,6 +41,7 @@ impl Heard {
         if seconds >= 0.5 {
             let rate = (self.rows as f64 / seconds).round() as u64;
             figures.push(format!("{} rows/s", words::count(rate)));
+            figures.push(format!("{:.1} requests/s", self.requests as f64 / seconds));
         }
         figures.join(" · ")
     }
@@ -79,10 +81,11 @@ impl Tally {
                 };
                 Some(Line { text, motion })
             }
-            Event::Page { stream, rows, bytes } => {
+            Event::Page { stream, rows, bytes, requests } => {
                 let heard = self.entry(stream, now);
                 heard.rows += rows;
                 heard.bytes += bytes;
+                heard.requests += requests;
                 heard.pages += 1;
                 if now.saturating_sub(heard.said) < LINE_EVERY {
                     return None;
@@ -122,6 +125,7 @@ impl Tally {
                 begun: now,
                 rows: 0,
                 bytes: 0,
+                requests: 0,
                 pages: 0,
                 safe_pages: 0,
                 said: now,
@@ -160,7 +164,7 @@ mod tests {
     }
 
     fn page(rows: u64) -> Event {
-        Event::Page { stream: "a".into(), rows, bytes: rows * 1000 }
+        Event::Page { stream: "a".into(), rows, bytes: rows * 1000, requests: 1 }
     }
 
     fn started(resumed_from_page: Option<u64>) -> Event {
@@ -178,9 +182,19 @@ mod tests {
         check(&mut tally, 0, &started(None), Some("a: begins"));
         check(&mut tally, 1, &page(2000), None);
         check(&mut tally, 4, &page(2000), None);
-        check(&mut tally, 5, &page(2000), Some("a: 6,000 rows · 3 pages · 6.0 MB · 1,200 rows/s"));
+        check(
+            &mut tally,
+            5,
+            &page(2000),
+            Some("a: 6,000 rows · 3 pages · 6.0 MB · 1,200 rows/s · 0.6 requests/s"),
+        );
         check(&mut tally, 9, &page(2000), None);
-        check(&mut tally, 10, &page(1), Some("a: 8,001 rows · 5 pages · 8.0 MB · 800 rows/s"));
+        check(
+            &mut tally,
+            10,
+            &page(1),
+            Some("a: 8,001 rows · 5 pages · 8.0 MB · 800 rows/s · 0.5 requests/s"),
+        );
     }
 
     #[test]

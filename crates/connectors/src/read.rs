@@ -15,8 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use sync_core::{
-    Answer, Ask, Clock, Explain, Kind, Note, Operation, Refusal, Request, ResumePoint, SavedCursor, Stop,
-    Timestamp, Verdict,
+    Answer, Ask, Clock, Explain, Kind, Note, Operation, Refusal, Request, ResumePoint, SavedCursor, Sent,
+    Stop, Timestamp, Verdict,
 };
 use sync_spec::StopRule;
 use tokio::task::JoinHandle;
@@ -214,6 +214,7 @@ impl Spent {
 /// it are being loaded. Dropping it abandons it.
 struct Flight {
     spot: Spot,
+    sent: Sent,
     task: JoinHandle<Result<Answer, Refusal>>,
 }
 
@@ -475,9 +476,10 @@ impl Reader {
             _ => self.stable.clone(),
         };
         self.set_place(&mut request, spot);
-        let ask = self.ask.clone();
+        let (ask, sent) = (self.ask.clone(), Sent::default());
+        request.sent = sent.clone();
         let task = tokio::spawn(async move { ask.ask(&request).await });
-        self.flights.push_back(Flight { spot, task });
+        self.flights.push_back(Flight { spot, sent, task });
     }
 
     /// How many requests may be under way: as many as the bytes of their pages allow.
@@ -491,12 +493,12 @@ impl Reader {
         if serial { 1 } else { most.max(1) }
     }
 
-    /// Abandons what is under way. A request that is not answered yet counts as sent.
+    /// Abandons what is under way; what was sent of it counts.
     fn throw_away(&mut self) {
         for mut flight in self.flights.drain(..) {
             match (&mut flight.task).now_or_never() {
                 Some(Ok(outcome)) => self.spent.enter(&outcome),
-                _ => self.spent.requests += 1,
+                _ => self.spent.requests += u64::from(flight.sent.count()),
             }
         }
     }

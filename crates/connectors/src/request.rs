@@ -73,6 +73,7 @@ impl RequestPlan {
             operation,
             repeatable: true, // it reads
             follow_redirects: settings.follow_redirects,
+            sent: sync_core::Sent::default(),
         }
     }
 

@@ -1,6 +1,8 @@
 //! One request, one response, and the trait of everything that turns the one into the other.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -130,6 +132,24 @@ pub struct Request {
     pub repeatable: bool,
     /// Whether a redirect inside the same host may be followed. One to another host never is.
     pub follow_redirects: bool,
+    /// Attempts that were sent, for who may drop the question before it is answered. Copies share it.
+    pub sent: Sent,
+}
+
+/// Counts attempts as they are sent.
+#[derive(Clone, Debug, Default)]
+pub struct Sent(Arc<AtomicU32>);
+
+impl Sent {
+    /// One more is on its way.
+    pub fn enter(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many so far.
+    pub fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A response, its body whole and decoded.

@@ -23,7 +23,7 @@ pub use cast::{CastError, cast, conform};
 pub use checkpoint::{Checkpoint, ResumePoint, SavedCursor};
 pub use clock::{Clock, Stop};
 pub use exchange::{
-    Body, Fetch, FetchError, FetchErrorKind, Method, Operation, Part, Pause, Place, Request, Response,
+    Body, Fetch, FetchError, FetchErrorKind, Method, Operation, Part, Pause, Place, Request, Response, Sent,
     Signature, SignatureForm, SignaturePiece,
 };
 pub use outcome::{Answer, Ask, Classify, Outcome, Refusal, Verdict};

@@ -22,6 +22,8 @@ pub enum Event {
         rows: u64,
         /// Bytes of its decoded body.
         bytes: u64,
+        /// Requests sent since the page before.
+        requests: u64,
     },
     /// Rows became durable. The figures are those of the stream so far in this run.
     Committed {

@@ -211,7 +211,15 @@ async fn pull(context: &Context<'_>, stream: &StreamRun, opened: Opened) -> Stre
     let decoder = decode::Decode::new(schema, stream.key.clone(), context.run.clone(), waiting / 2);
     let decoding = tokio::task::spawn_blocking(move || decoder.run(from_fetch, &to_write));
     let writing = tokio::task::spawn_blocking(move || writer.run(table, from_decode));
-    fetch(reader, &gate, &to_decode).await;
+    let seen = |page: &Page| {
+        context.hands.watch.event(sync_core::Event::Page {
+            stream: stream.name.clone(),
+            rows: page.fetched,
+            bytes: page.bytes,
+            requests: page.requests,
+        });
+    };
+    fetch(reader, &gate, &to_decode, seen).await;
     drop(to_decode);
     let _ = decoding.await; // a panic in there closes its queue, and the writer reports that
     match writing.await {
@@ -226,7 +234,7 @@ async fn pull(context: &Context<'_>, stream: &StreamRun, opened: Opened) -> Stre
 }
 
 /// The fetch stage: pages as long as there is room and somebody takes them.
-async fn fetch(mut reader: Reader, gate: &Gate, to_decode: &mpsc::Sender<Fetched>) {
+async fn fetch(mut reader: Reader, gate: &Gate, to_decode: &mpsc::Sender<Fetched>, seen: impl Fn(&Page)) {
     loop {
         tokio::select! {
             () = gate.room() => {}
@@ -234,6 +242,7 @@ async fn fetch(mut reader: Reader, gate: &Gate, to_decode: &mpsc::Sender<Fetched
         }
         let (fetched, last) = match reader.next().await {
             Ok(Step::Page(page)) => {
+                seen(&page);
                 let held = gate.hold(page.body.len());
                 (Fetched::Page(page, held), false)
             }

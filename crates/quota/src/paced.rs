@@ -89,6 +89,7 @@ impl Fetch for Paced {
                 }
                 permit = self.budget.permit(tell) => permit.map_err(|spent| self.spent(&spent))?,
             };
+            request.sent.enter();
             let sent = (self.clock.now(), self.clock.monotonic());
             let mut response = self.inner.fetch(request).await?;
             permit.ended_at(self.first_byte(&response, sent));

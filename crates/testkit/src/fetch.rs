@@ -86,6 +86,7 @@ pub fn get(url: &str) -> Request {
         operation: Operation::Read,
         repeatable: true,
         follow_redirects: false,
+        sent: sync_core::Sent::default(),
     }
 }
 

@@ -180,11 +180,6 @@ impl Writer {
         self.report.books = books;
         self.receive(receipt)?;
         self.copy(&checkpoint);
-        self.watch.event(Event::Page {
-            stream: self.report.stream.clone(),
-            rows: page.fetched,
-            bytes: page.bytes,
-        });
         self.watch.event(Event::Committed {
             stream: self.report.stream.clone(),
             fetched: self.report.books.fetched,

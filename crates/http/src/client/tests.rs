@@ -171,6 +171,7 @@ async fn a_redirect_is_returned_unless_it_may_be_followed() {
     let house = house();
     let follow = |path| Request {
         follow_redirects: true,
+        sent: sync_core::Sent::default(),
         secrets: vec![part(Place::Query, "key", "k-12345")],
         ..at(&server, path)
     };

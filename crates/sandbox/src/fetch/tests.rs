@@ -29,6 +29,7 @@ fn request(base: &str, path: &str) -> Request {
         operation: Operation::Read,
         repeatable: true,
         follow_redirects: false,
+        sent: sync_core::Sent::default(),
     }
 }
 
