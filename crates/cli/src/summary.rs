@@ -41,25 +41,24 @@ pub fn summary(report: &RunReport, told: &Told<'_>, paint: Paint) -> String {
 
 /// The table of books: a line a stream, and their sum where there are several.
 fn books(streams: &[StreamReport]) -> String {
-    let quarantined = streams.iter().any(|s| s.books.quarantined > 0);
+    let shown = Shown::of(streams);
     let mut header = vec!["stream", "status", "fetched", "loaded", "deduplicated", "filtered"];
-    header.extend(quarantined.then_some("quarantined"));
+    header.extend(shown.quarantined.then_some("quarantined"));
     header.push("requests");
-    let pauses = streams.iter().any(|s| s.retries > 0 || s.waited_ms > 0);
-    if pauses {
-        header.extend(["retries", "waited"]);
-    }
+    // What is zero everywhere is left out, so that the table fits a terminal.
+    header.extend(shown.retries.then_some("retries"));
+    header.extend(shown.waited.then_some("waited"));
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header.clone());
     for stream in streams {
         let mut row = vec![stream.stream.clone(), stream.status.as_str().to_owned()];
-        row.extend(figures(std::slice::from_ref(stream), quarantined, pauses));
+        row.extend(figures(std::slice::from_ref(stream), shown));
         table.add_row(row);
     }
     if streams.len() > 1 {
         let mut row = vec!["all".to_owned(), String::new()];
-        row.extend(figures(streams, quarantined, pauses));
+        row.extend(figures(streams, shown));
         table.add_row(row);
     }
     for column in table.column_iter_mut().skip(2) {
@@ -69,7 +68,26 @@ fn books(streams: &[StreamReport]) -> String {
     lines.join("\n")
 }
 
-fn figures(streams: &[StreamReport], quarantined: bool, pauses: bool) -> Vec<String> {
+/// The columns that say something.
+#[derive(Clone, Copy)]
+struct Shown {
+    quarantined: bool,
+    retries: bool,
+    waited: bool,
+}
+
+impl Shown {
+    fn of(streams: &[StreamReport]) -> Self {
+        let any = |figure: fn(&StreamReport) -> u64| streams.iter().any(|s| figure(s) > 0);
+        Self {
+            quarantined: any(|s| s.books.quarantined),
+            retries: any(|s| s.retries),
+            waited: any(|s| s.waited_ms),
+        }
+    }
+}
+
+fn figures(streams: &[StreamReport], shown: Shown) -> Vec<String> {
     let sum = |pick: fn(&StreamReport) -> u64| words::count(streams.iter().map(pick).sum());
     let mut row = vec![
         sum(|s| s.books.fetched),
@@ -77,12 +95,12 @@ fn figures(streams: &[StreamReport], quarantined: bool, pauses: bool) -> Vec<Str
         sum(|s| s.books.deduplicated),
         sum(|s| s.books.filtered),
     ];
-    row.extend(quarantined.then(|| sum(|s| s.books.quarantined)));
+    row.extend(shown.quarantined.then(|| sum(|s| s.books.quarantined)));
     row.push(sum(|s| s.requests));
-    if pauses {
-        row.push(sum(|s| s.retries));
-        row.push(words::span(Duration::from_millis(streams.iter().map(|s| s.waited_ms).sum())));
-    }
+    row.extend(shown.retries.then(|| sum(|s| s.retries)));
+    // Streams wait side by side, so the waits of several are not added up.
+    let longest = streams.iter().map(|s| s.waited_ms).max().unwrap_or(0);
+    row.extend(shown.waited.then(|| words::span(Duration::from_millis(longest))));
     row
 }
 
@@ -244,7 +262,7 @@ p.yaml · run 20261124-170012-abcd
  stream     status  fetched  loaded  deduplicated  filtered  requests  retries  waited
  companies  done     20,000  19,990             0        10        11        1   1.5 s
  users      done         10      10             0         0        11        1   1.5 s
- all                 20,010  20,000             0        10        22        2   3.0 s
+ all                 20,010  20,000             0        10        22        2   1.5 s
 companies: went on with page 5
 companies: A new note.
 done: 20,000 rows loaded in 3.2 s",
@@ -262,7 +280,7 @@ p.yaml · run 20261124-170012-abcd
  stream  status   fetched  loaded  deduplicated  filtered  requests  retries  waited
  a       stopped        4       4             0         0        11        1   1.5 s
  b       stopped        0       0             0         0        11        1   1.5 s
- all                    4       4             0         0        22        2   3.0 s
+ all                    4       4             0         0        22        2   1.5 s
 stopped: 4 rows loaded in 3.2 s (exit code 130)
 next: ";
         let again = "run the same command again to go on: a with page 13, b from where it began";

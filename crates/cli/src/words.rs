@@ -40,21 +40,6 @@ fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
     }
 }
 
-/// Bytes in decimal units: `512 B`, `3.4 MB`.
-pub fn bytes(n: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let mut scaled = n as f64;
-    let mut unit = 0;
-    while scaled >= 999.95 && unit + 1 < UNITS.len() {
-        scaled /= 1000.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{n} B"),
-        _ => format!("{scaled:.1} {}", UNITS[unit]),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,17 +67,5 @@ mod tests {
         check(200_000, "3 min 20 s");
         check(3_600_000, "1 h");
         check(7_500_000, "2 h 5 min");
-    }
-
-    #[test]
-    fn bytes_are_decimal() {
-        let check = |n, expect: &str| assert_eq!(bytes(n), expect);
-        check(0, "0 B");
-        check(999, "999 B");
-        check(1000, "1.0 kB");
-        check(999_949, "999.9 kB");
-        check(999_950, "1.0 MB");
-        check(3_440_000, "3.4 MB");
-        check(u64::MAX, "18446744.1 TB");
     }
 }

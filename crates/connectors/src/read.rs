@@ -35,6 +35,9 @@ const MISFITS_MAX: u32 = 3;
 /// A page of more than so many times the memory for pages makes the next ones smaller.
 const OVERSIZE: usize = 4;
 
+/// Why a listing is read in full although the newest changes were wanted.
+const UNSORTED: &str = "the provider does not sort this listing by the time of change, so all of it is read";
+
 /// How a slice is read.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
@@ -390,17 +393,18 @@ impl Reader {
         self.set_place(&mut request, Spot { size: Some(1), ..self.walk.next() });
         let outcome = self.ask.ask(&request).await;
         self.spent.enter(&outcome);
-        let missing = match &outcome {
+        let why = match &outcome {
             Ok(answer) => {
                 let text = std::str::from_utf8(&answer.response.body).ok();
                 let sheet = text.and_then(|text| self.shape.sheet(text).ok());
-                sheet.is_none_or(|sheet| sheet.moments.first() == Some(&None))
+                let missing = sheet.is_none_or(|sheet| sheet.moments.first() == Some(&None));
+                missing.then_some("some rows do not say when they changed, so all of it is read")
             }
-            Err(refusal) if sorting_failed(refusal) => true,
+            Err(refusal) if sorting_failed(refusal) => Some(UNSORTED),
             Err(refusal) => return Err(refused(refusal)),
         };
-        if missing {
-            self.read_all("some rows do not say when they changed, so all of it is read");
+        if let Some(why) = why {
+            self.read_all(why);
         }
         Ok(())
     }
@@ -452,9 +456,7 @@ impl Reader {
                 Ok(None)
             }
             Err(refusal) if self.slice.order == Order::NewestFirst && sorting_failed(&refusal) => {
-                self.read_all(
-                    "the provider does not sort this listing by the time of change, so all of it is read",
-                );
+                self.read_all(UNSORTED);
                 Ok(None)
             }
             Err(refusal) => Err(refused(&refusal)),
