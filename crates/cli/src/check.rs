@@ -66,16 +66,8 @@ async fn one(file: &Path, json: bool, talk: &Talk, tools: &Tools) -> u8 {
 
 /// What is known of a file that could not be read: its name.
 fn unparsed(file: &Path, problem: Problem) -> CheckReport {
-    CheckReport {
-        pipeline: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        connector: None,
-        base_url: None,
-        streams: Vec::new(),
-        destination: None,
-        accepted: None,
-        remark: None,
-        problems: vec![problem],
-    }
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    CheckReport { problems: vec![problem], ..CheckReport::of(&name) }
 }
 
 /// The report for people.

@@ -202,12 +202,13 @@ struct Spent {
 }
 
 impl Spent {
-    fn enter(&mut self, outcome: &Result<Answer, Refusal>) {
+    /// Enters an outcome and how many requests were sent for it: a followed redirect is one, too.
+    fn enter(&mut self, outcome: &Result<Answer, Refusal>, sent: &Sent) {
         let (attempts, waited) = match outcome {
             Ok(answer) => (answer.retries + 1, answer.waited),
             Err(refusal) => (refusal.attempts, refusal.waited),
         };
-        self.requests += u64::from(attempts);
+        self.requests += u64::from(attempts.max(sent.count()));
         self.retries += u64::from(attempts.saturating_sub(1));
         self.waited += waited;
     }
@@ -391,8 +392,9 @@ impl Reader {
             return Err(ReadError::new(Kind::Stopped, "stopped", "stopped"));
         }
         self.set_place(&mut request, Spot { size: Some(1), ..self.walk.next() });
+        request.sent = Sent::default();
         let outcome = self.ask.ask(&request).await;
-        self.spent.enter(&outcome);
+        self.spent.enter(&outcome, &request.sent);
         let why = match &outcome {
             Ok(answer) => {
                 let text = std::str::from_utf8(&answer.response.body).ok();
@@ -440,8 +442,8 @@ impl Reader {
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => return Err(ReadError::new(Kind::Stopped, "stopped", "the runtime is shutting down")),
         };
-        self.flights.pop_front();
-        self.spent.enter(&outcome);
+        let sent = self.flights.pop_front().map(|flight| flight.sent.clone()).unwrap_or_default();
+        self.spent.enter(&outcome, &sent);
         match outcome {
             Ok(answer) => Ok(Some(answer)),
             Err(refusal)
@@ -499,7 +501,7 @@ impl Reader {
     fn throw_away(&mut self) {
         for mut flight in self.flights.drain(..) {
             match (&mut flight.task).now_or_never() {
-                Some(Ok(outcome)) => self.spent.enter(&outcome),
+                Some(Ok(outcome)) => self.spent.enter(&outcome, &flight.sent),
                 _ => self.spent.requests += u64::from(flight.sent.count()),
             }
         }

@@ -248,7 +248,7 @@ impl std::error::Error for FetchError {}
 
 /// Turns one request into one response.
 ///
-/// Contract: one call sends at most one request (a followed redirect apart). A response is returned whatever
+/// Contract: one call sends at most one request; a redirect that may be followed is returned like any response. A response is returned whatever
 /// its status; what it means is decided above. Dropping the future abandons the request, nothing else.
 pub trait Fetch: Send + Sync {
     /// Sends the request and waits for the whole response.

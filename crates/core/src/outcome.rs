@@ -66,6 +66,8 @@ pub struct Answer {
     pub response: Response,
     /// [`Verdict::Ok`], [`Verdict::Empty`] or [`Verdict::Gone`].
     pub verdict: Verdict,
+    /// What the connector has to say about it, if the rule that matched has something.
+    pub say: Option<String>,
     /// Attempts before the one that was answered.
     pub retries: u32,
     /// Time spent waiting for permits and between attempts.

@@ -28,18 +28,25 @@ pub struct CheckReport {
     pub problems: Vec<Problem>,
 }
 
+impl CheckReport {
+    /// The report of a pipeline of which nothing but the name is known.
+    pub fn of(pipeline: &str) -> Self {
+        Self {
+            pipeline: pipeline.to_owned(),
+            connector: None,
+            base_url: None,
+            streams: Vec::new(),
+            destination: None,
+            accepted: None,
+            remark: None,
+            problems: Vec::new(),
+        }
+    }
+}
+
 /// Reads, resolves and asks the provider's check call.
 pub async fn check(pipeline: &Pipeline, hands: &Hands) -> CheckReport {
-    let mut report = CheckReport {
-        pipeline: pipeline.name.value.clone(),
-        connector: None,
-        base_url: None,
-        streams: Vec::new(),
-        destination: None,
-        accepted: None,
-        remark: None,
-        problems: Vec::new(),
-    };
+    let mut report = CheckReport::of(&pipeline.name.value);
     if let Err(problem) = look(pipeline, hands, &mut report).await {
         report.problems.push(problem);
     }
@@ -56,7 +63,10 @@ async fn look(pipeline: &Pipeline, hands: &Hands, report: &mut CheckReport) -> R
     let ask = wire::build(&plan, hands)?;
     let Some(request) = plan.bound.check() else { return Ok(()) };
     match ask.ask(&request).await {
-        Ok(_) => report.accepted = Some(true),
+        Ok(answer) => {
+            report.accepted = Some(true);
+            report.remark = answer.say;
+        }
         Err(refusal) => {
             report.accepted = refusal.verdict.filter(|v| *v == Verdict::Auth).map(|_| false);
             return Err(refusal.problem());

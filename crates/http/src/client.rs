@@ -15,12 +15,11 @@ use sync_core::{
 };
 use url::{Host, Url};
 
-use crate::{Scrubber, failure, tls};
+use crate::{Scrubber, failure, redirect, tls};
 
 const AGENT: &str = concat!("sync/", env!("CARGO_PKG_VERSION"));
 /// A page larger than this does not fit any memory bound we promise; it is an error, not a crash.
 const BODY_MAX: usize = 512 << 20;
-const REDIRECTS_MAX: usize = 5;
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +41,7 @@ impl Default for Timeouts {
 /// Sends requests: HTTP/1.1 and 2, TLS by the certificate authorities of this machine, gzip, connections kept
 /// alive, the proxy that `HTTPS_PROXY` and `NO_PROXY` name (never for loopback).
 ///
-/// A followed redirect apart, one call sends at most one request. Every secret it sends is made known to the
+/// One call sends at most one request. Every secret it sends is made known to the
 /// [`Scrubber`] first.
 pub struct Client {
     clock: Arc<dyn Clock>,
@@ -106,19 +105,13 @@ impl Client {
         for part in &request.secrets {
             self.scrubber.add(&part.value);
         }
-        let mut url = request.url.clone();
-        for _ in 0..=REDIRECTS_MAX {
-            let response = self.send(request, &url, headers.clone()).await?;
-            let first_byte_at = self.clock.now();
-            match redirected(request, &url, &response)? {
-                Some(next) => url = next,
-                None => return self.receive(response, &url, started, first_byte_at).await,
-            }
-        }
-        Err(FetchError {
-            kind: FetchErrorKind::Redirect,
-            message: format!("{}{} redirects in circles", failure::place(&request.url), request.url.path()),
-        })
+        let url = &request.url;
+        let response = self.send(request, url, headers).await?;
+        let first_byte_at = self.clock.now();
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        // One to another host ends here; one that may be followed is a request of its own, which pays for itself.
+        redirect::next(request, response.status().as_u16(), location)?;
+        self.receive(response, url, started, first_byte_at).await
     }
 
     async fn send(
@@ -311,35 +304,6 @@ fn with_secrets(url: &Url, request: &Request) -> Url {
     }
     url.query_pairs_mut().extend_pairs(secrets);
     url
-}
-
-/// Where to ask next, if the response is a redirect that may be followed.
-fn redirected(
-    request: &Request,
-    from: &Url,
-    response: &reqwest::Response,
-) -> Result<Option<Url>, FetchError> {
-    let moved = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-    if !moved || !request.follow_redirects || request.method != Method::Get {
-        return Ok(None);
-    }
-    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-    let Some(next) = location.and_then(|location| from.join(location).ok()) else {
-        return Ok(None);
-    };
-    if next.origin() == from.origin() {
-        return Ok(Some(next));
-    }
-    Err(FetchError {
-        kind: FetchErrorKind::Redirect,
-        message: format!(
-            "{}{} redirects to {}://{}, which is not followed, because the credential does not belong there",
-            failure::place(from),
-            from.path(),
-            next.scheme(),
-            failure::place(&next)
-        ),
-    })
 }
 
 /// Appends a piece, growing by a quarter at most: doubling would waste as much as the page itself.

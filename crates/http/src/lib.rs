@@ -6,6 +6,7 @@
 
 mod client;
 mod failure;
+mod redirect;
 mod retry;
 mod scrub;
 mod tls;

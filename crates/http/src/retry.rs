@@ -5,6 +5,7 @@
 //! waits stay within [`Policy::max_wait`], because giving up after a 429 would lose a run that only had to be
 //! patient.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use sync_core::{
     Refusal, Request, Response, Stop, Verdict, Watch,
 };
 
-use crate::{Scrubber, wait};
+use crate::{Scrubber, redirect, wait};
 
 /// Attempts at a host that has never answered: a wrong address should not take minutes to be seen.
 const FIRST_CONTACT_ATTEMPTS: u32 = 3;
@@ -125,14 +126,25 @@ impl Asking<'_> {
             return Step::Refuse(Box::new(self.stopped()));
         }
         self.attempts += 1;
-        match self.retry.inner.fetch(self.request).await {
-            Ok(response) => {
-                self.retry.answered.store(true, Ordering::Relaxed);
-                self.held += response.waited;
-                self.judge(response)
-            }
+        match self.follow().await {
+            Ok(response) => self.judge(response),
             Err(error) => self.lost(&error),
         }
+    }
+
+    /// Sends the request, and again where the answer sends it: each pays its own permit.
+    async fn follow(&mut self) -> Result<Response, FetchError> {
+        let mut request = Cow::Borrowed(self.request);
+        for _ in 0..=redirect::HOPS_MAX {
+            let response = self.retry.inner.fetch(&request).await?;
+            self.retry.answered.store(true, Ordering::Relaxed);
+            self.held += response.waited;
+            match redirect::next(&request, response.status, response.header("location"))? {
+                Some(url) => request.to_mut().url = url,
+                None => return Ok(response),
+            }
+        }
+        Err(redirect::in_circles(self.request))
     }
 
     /// Decides on a response.
@@ -143,6 +155,7 @@ impl Asking<'_> {
             Verdict::Ok | Verdict::Empty | Verdict::Gone => Step::Answer(Answer {
                 response,
                 verdict: outcome.verdict,
+                say: outcome.say,
                 retries: self.attempts - 1,
                 waited: self.held + self.slept,
             }),

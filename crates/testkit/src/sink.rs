@@ -2,7 +2,7 @@
 //!
 //! A sink's author hands in how to make the sink over a folder and how an outsider reads a table of it:
 //!
-//! ```ignore
+//! ```text
 //! sync_testkit::sink::conformance(&|dir| Box::new(Sqlite::open(&dir.join("test.db")).unwrap()), &read);
 //! ```
 //!

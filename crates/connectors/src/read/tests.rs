@@ -195,6 +195,7 @@ impl World {
                 waited: Duration::ZERO,
             },
             verdict: Verdict::Ok,
+            say: None,
             retries: 0,
             waited: Duration::ZERO,
         })

@@ -160,12 +160,11 @@ async fn gzip_is_decoded_and_must_be_whole() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_returned_unless_it_may_be_followed() {
+async fn a_redirect_is_returned_unless_it_leads_to_another_host() {
     let server = start(|incoming: Incoming| match incoming.path.as_str() {
         "/old" => to("/new?a=1&key=k-12345".to_owned()),
         "/away" => to("https://evil.test/take?key=k-12345".to_owned()),
         "/port" => to("http://127.0.0.1:1/".to_owned()),
-        "/circle" => to("/circle".to_owned()),
         _ => Reply::json(200, format!("{} {}", incoming.method, incoming.query)),
     });
     let house = house();
@@ -179,12 +178,13 @@ async fn a_redirect_is_returned_unless_it_may_be_followed() {
     assert_eq!((stay.status, stay.header("location")), (302, Some("/new?a=1&key=k-12345")));
     let post = Request { method: Method::Post, ..follow("/old") };
     assert_eq!(house.client.fetch(&post).await.expect("a response").status, 302);
-    let followed = house.client.fetch(&follow("/old")).await.expect("a response");
-    assert_eq!(followed.body, "GET a=1&key=k-12345");
+    assert_eq!(house.client.fetch(&follow("/old")).await.expect("a response").status, 302);
+    // A place that echoes the secret gets it once all the same.
+    let echoed = house.client.fetch(&follow("/new?a=1&key=k-12345")).await.expect("a response");
+    assert_eq!(echoed.body, "GET a=1&key=k-12345");
     for (path, expect) in [
         ("/away", "/away redirects to https://evil.test:443, which is not followed"),
         ("/port", "/port redirects to http://127.0.0.1:1, which is not followed"),
-        ("/circle", "/circle redirects in circles"),
     ] {
         let (kind, message) = fails(&house, &follow(path)).await;
         assert_eq!(kind, FetchErrorKind::Redirect);

@@ -303,3 +303,27 @@ async fn stopping_ends_the_wait_and_prevents_the_next_attempt() {
     let refusal = house.retry.ask(&request).await.expect_err("stopped");
     assert_eq!((refusal.attempts, house.inner.requests().len()), (0, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_is_a_request_of_its_own() {
+    fn moved(to: &str) -> Response {
+        header(response(302, ""), "location", to)
+    }
+    let follow = Request { follow_redirects: true, ..companies() };
+    let house = listed(vec![Ok(moved("/v2/companies")), Ok(response(200, "[]"))]);
+    let answer = house.retry.ask(&follow).await.expect("an answer");
+    assert_eq!((answer.response.body.as_ref(), answer.retries), (&b"[]"[..], 0));
+    let asked = house.inner.requests();
+    let asked: Vec<_> = asked.iter().map(|request| request.url.as_str()).collect();
+    assert_eq!(asked, ["https://api.acme.test/companies?limit=5", "https://api.acme.test/v2/companies"]);
+
+    let house = self::house(move |_| Ok(moved("/companies")));
+    let refusal = house.retry.ask(&follow).await.expect_err("a circle");
+    assert!(refusal.message.contains("/companies redirects in circles"), "{}", refusal.message);
+    assert_eq!(house.inner.requests().len(), 6);
+
+    let house = self::house(move |_| Ok(moved("https://evil.test/")));
+    let refusal = house.retry.ask(&follow).await.expect_err("another host");
+    assert!(refusal.message.contains("which is not followed"), "{}", refusal.message);
+    assert_eq!(house.inner.requests().len(), 1);
+}
