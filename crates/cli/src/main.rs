@@ -31,6 +31,13 @@ use crate::hands::Tools;
 use crate::paint::Paint;
 use crate::talk::Talk;
 
+/// Pages and batches come and go by the megabyte, and the system's allocator keeps much of what was freed: with three
+/// streams of 13 MB pages 161 MB were resident where 96 are with this one (`.cargo/config.toml` says how soon it gives
+/// memory back), for 5 % more CPU.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let args = Arguments::parse();
     let variable = |name: &str| sync_auth::System.var(name);

@@ -11,8 +11,8 @@ use crate::plan::{Destination, RunPlan, StreamRun};
 use crate::stream::{self, Context, blocking};
 use crate::{Hands, RunOptions, wire};
 
-/// Streams that are read at the same time.
-const STREAMS_AT_ONCE: usize = 3;
+/// Streams that are read at the same time. Limits are spent as well by two as by more, and each has pages in memory.
+const STREAMS_AT_ONCE: usize = 2;
 
 /// Runs a pipeline once, now.
 ///

@@ -124,9 +124,8 @@ struct Opened {
 }
 
 /// A twelfth of the stream's bytes may be under way to us, a sixth may wait between the stages, and the sink
-/// has a third. The rest is what these cannot count: the page that goes over a bound because its size is known only
-/// when it is there, and what the allocator keeps of what was freed, about half as much again (measured over a
-/// million rows: 76 MB in use at most, 144 MB resident, before that was left to it).
+/// has a third. The rest is for what these cannot count: the page that goes over a bound because its size is known
+/// only when it is there, its batch, and what the allocator has not given back yet.
 fn shares(memory: usize) -> (usize, usize, usize) {
     (memory / 12, memory / 6, memory / 3)
 }
