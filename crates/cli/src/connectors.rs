@@ -216,7 +216,7 @@ fn list(all: &[Shown]) -> String {
         ]);
     }
     let first = all.first().map_or("NAME", |one| &one.connector);
-    format!("{}more about one: connectors {first}\n", lines(&table))
+    format!("{}more about one: sync connectors {first}\n", lines(&table))
 }
 
 fn page(one: &Shown) -> String {

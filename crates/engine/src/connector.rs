@@ -7,7 +7,7 @@ use sync_core::Problem;
 use sync_spec::{self as spec, Connector, Document};
 
 use crate::Hands;
-use crate::plan::Complaints;
+use crate::plan::{Complaints, beside};
 
 /// The connector a pipeline names: a built-in one, or a file beside the pipeline. `None` after a complaint.
 pub(crate) fn load_connector(
@@ -18,7 +18,7 @@ pub(crate) fn load_connector(
     use sync_core::Explain as _;
     let named = &source.connector;
     let document = if is_path(&named.value) {
-        let path = folder.join(&named.value);
+        let path = beside(folder, &named.value);
         match std::fs::read_to_string(&path) {
             Ok(text) => Document::new(path.to_string_lossy(), text),
             Err(error) => {

@@ -124,6 +124,11 @@ impl RunPlan {
     }
 }
 
+/// A path of the file as seen from where the command was given, without needless dots.
+pub(crate) fn beside(folder: &Path, path: &str) -> PathBuf {
+    folder.join(path).components().collect()
+}
+
 /// The folder that the paths of a pipeline start at.
 fn folder_of(document: &Document) -> PathBuf {
     match Path::new(&*document.name).parent() {
@@ -140,7 +145,7 @@ impl Destination {
     ) -> Option<Self> {
         let mut whole = |text: &spec::Spanned<String>| {
             let path = expand(text)?.replace("{pipeline}", &pipeline.name.value);
-            Some(folder.join(path))
+            Some(beside(folder, &path))
         };
         match &pipeline.destination {
             spec::Destination::Parquet(parquet) => Some(Self::Parquet {
