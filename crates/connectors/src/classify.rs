@@ -10,7 +10,6 @@ use sync_core::{Classify, Operation, Outcome, Request, Response, Verdict};
 use sync_spec::{ErrorRule, FieldPath, Piece, Root, Template, Wait};
 
 use crate::condition::holds;
-use crate::cursor::parse_http_date;
 use crate::json::{self, RowsError, Value};
 use crate::plan::{Address, Listing, Plan, is_for};
 use crate::request::Settings;
@@ -234,18 +233,5 @@ fn wait(rule: Option<&Wait>, verdict: Verdict, response: &Response) -> Option<Du
         return None;
     }
     let header = rule.and_then(|w| w.header.as_deref()).unwrap_or("retry-after");
-    response
-        .header(&header.to_lowercase())
-        .and_then(|value| parse_wait(value, response))
-        .or_else(|| rule.and_then(|w| w.default))
-}
-
-/// Seconds, or a moment (RFC 9110, 10.2.3). A moment is measured by the server's own clock.
-fn parse_wait(value: &str, response: &Response) -> Option<Duration> {
-    let value = value.trim();
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let now = response.header("date").and_then(parse_http_date).unwrap_or(response.first_byte_at);
-    Some(parse_http_date(value)?.since(now))
+    response.wait_in(&header.to_lowercase()).or_else(|| rule.and_then(|w| w.default))
 }

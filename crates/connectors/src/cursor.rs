@@ -197,18 +197,6 @@ impl Saved {
     }
 }
 
-/// The moment of a `Date` header (RFC 9110, 5.6.7; the one form that may be sent today).
-pub(crate) fn parse_http_date(text: &str) -> Option<Timestamp> {
-    let mut words = text.split_once(", ")?.1.split(' ');
-    let (day, month, year, time) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let month = names.iter().position(|name| *name == month)? + 1;
-    if words.next()? != "GMT" {
-        return None;
-    }
-    Timestamp::parse(&format!("{year}-{month:02}-{day}T{time}Z"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,14 +267,5 @@ mod tests {
         assert_eq!(local.took_seconds, 2);
         assert_eq!(Saved::read(&SavedCursor(serde_json::json!({ "form": 2 }))), None);
         assert_eq!(Saved::read(&SavedCursor(serde_json::json!("2024-01-01"))), None);
-    }
-
-    #[test]
-    fn dates_of_headers_are_read() {
-        let read = |text| parse_http_date(text).map(|t| t.to_string());
-        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT").as_deref(), Some("1994-11-06T08:49:37.000000Z"));
-        assert_eq!(read("Sunday, 06-Nov-94 08:49:37 GMT"), None);
-        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 CET"), None);
-        assert_eq!(read("yesterday"), None);
     }
 }

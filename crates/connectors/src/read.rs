@@ -16,13 +16,13 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use sync_core::{
     Answer, Ask, Clock, Explain, Kind, Note, Operation, Refusal, Request, ResumePoint, SavedCursor, Sent,
-    Stop, Timestamp, Verdict,
+    Stop, Timestamp, Verdict, parse_http_date,
 };
 use sync_spec::StopRule;
 use tokio::task::JoinHandle;
 
 use crate::classify::misfit;
-use crate::cursor::{Format, parse_http_date};
+use crate::cursor::Format;
 use crate::json::RowsError;
 use crate::paginate::{Broken, Mark, Spot, Turn, Walk};
 use crate::plan::{Address, CursorPlan, Listing, Plan, StreamPlan};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use url::Url;
 
-use crate::{BoxFuture, Kind, Secret, Timestamp};
+use crate::{BoxFuture, Kind, Secret, Timestamp, parse_http_date};
 
 /// An HTTP method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -173,6 +173,24 @@ impl Response {
     /// The first header of that (lower-case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The wait that a header such as `retry-after` asks for: seconds, also with decimals, which some providers
+    /// write, or a date. A moment in the past is no wait at all.
+    ///
+    /// Source: RFC 9110, section 10.2.3.
+    pub fn wait_in(&self, name: &str) -> Option<Duration> {
+        let value = self.header(name)?.trim();
+        if let Ok(seconds) = value.parse::<u64>() {
+            return Some(Duration::from_secs(seconds));
+        }
+        if let Ok(seconds) = value.parse::<f64>() {
+            return Duration::try_from_secs_f64(seconds).ok();
+        }
+        let until = parse_http_date(value)?;
+        // The server's own clock, where it tells it, makes the difference right even if ours is wrong.
+        let now = self.header("date").and_then(parse_http_date).unwrap_or(self.first_byte_at);
+        Some(until.since(now))
     }
 }
 

@@ -34,7 +34,7 @@ pub use secret::Secret;
 pub use sink::{
     Begin, Capability, Disposition, Opened, Published, Receipt, Sink, SinkError, Table, TableSpec,
 };
-pub use time::{Timestamp, parse_date, parse_local, parse_timestamp};
+pub use time::{Timestamp, parse_date, parse_http_date, parse_local, parse_timestamp};
 pub use watch::{Event, Watch};
 
 /// A boxed future, for the few traits that are used as objects.

@@ -119,6 +119,20 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form of a date in a header that may still be sent.
+///
+/// Source: RFC 9110, section 5.6.7.
+pub fn parse_http_date(text: &str) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (_, date) = text.split_once(", ")?;
+    let [day, month, year, time, "GMT"] = date.split(' ').collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    Timestamp::parse(&format!("{year}-{month:02}-{day}T{time}Z"))
+}
+
 /// `YYYY-MM-DD` as days since 1970-01-01. Years 0001 to 9999; nothing before or after it.
 pub fn parse_date(text: &[u8]) -> Option<i32> {
     (text.len() == 10).then(|| leading_date(text)).flatten().and_then(|d| i32::try_from(d).ok())
@@ -240,5 +254,14 @@ mod tests {
             let (y, m, d) = civil_from_days(days);
             assert_eq!(days_from_civil(y, m, d), days);
         }
+    }
+
+    #[test]
+    fn dates_of_headers_are_read() {
+        let read = |text| parse_http_date(text).map(|t| t.to_string());
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT").as_deref(), Some("1994-11-06T08:49:37.000000Z"));
+        assert_eq!(read("Sunday, 06-Nov-94 08:49:37 GMT"), None);
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 CET"), None);
+        assert_eq!(read("yesterday"), None);
     }
 }

@@ -150,7 +150,7 @@ impl Asking<'_> {
     /// Decides on a response.
     fn judge(&mut self, response: Response) -> Step {
         let outcome = self.retry.classify.classify(self.request, &response);
-        let wait = outcome.wait.or_else(|| wait::retry_after(&response));
+        let wait = outcome.wait.or_else(|| response.wait_in("retry-after"));
         match outcome.verdict {
             Verdict::Ok | Verdict::Empty | Verdict::Gone => Step::Answer(Answer {
                 response,

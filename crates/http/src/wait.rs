@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use sync_core::{Response, Timestamp};
-
 /// The first wait after a passing fault; each further one may be twice as long.
 const FAULT_FIRST: Duration = Duration::from_millis(500);
 const FAULT_LONGEST: Duration = Duration::from_secs(30);
@@ -31,49 +29,21 @@ fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
     first.saturating_mul(1 << times.saturating_sub(1).min(16)).min(longest)
 }
 
-/// What `Retry-After` says: seconds, or an HTTP date. A moment in the past is no wait at all.
-///
-/// Source: RFC 9110, section 10.2.3.
-pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.header("retry-after")?.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    // Some providers write decimals.
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let until = http_date(value)?;
-    // The server's own clock, where it tells it, makes the difference right even if ours is wrong.
-    let now = response.header("date").and_then(http_date).unwrap_or(response.first_byte_at);
-    Some(until.since(now))
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the only form that may still be sent.
-fn http_date(text: &str) -> Option<Timestamp> {
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let (_, date) = text.split_once(", ")?;
-    let [day, month, year, time, "GMT"] = date.split(' ').collect::<Vec<_>>()[..] else {
-        return None;
-    };
-    let at = MONTHS.find(month).filter(|at| at % 3 == 0 && month.len() == 3)?;
-    Timestamp::parse(&format!("{year}-{:02}-{day}T{time}Z", at / 3 + 1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sync_core::Timestamp;
     use sync_testkit::fetch::{header, response};
 
     #[track_caller]
     fn check(value: &str, expect: Option<u64>) {
         let mut response = header(response(429, ""), "retry-after", value);
         response.first_byte_at = Timestamp::parse("1994-11-06T08:49:30Z").expect("a moment");
-        assert_eq!(retry_after(&response), expect.map(Duration::from_secs));
+        assert_eq!(response.wait_in("retry-after"), expect.map(Duration::from_secs));
         // The server's clock is two minutes behind ours and wins.
         let dated = header(response, "date", "Sun, 06 Nov 1994 08:47:30 GMT");
         let behind = expect.map(|s| if value.contains("1994 08:49") { s + 120 } else { s });
-        assert_eq!(retry_after(&dated), behind.map(Duration::from_secs));
+        assert_eq!(dated.wait_in("retry-after"), behind.map(Duration::from_secs));
     }
 
     #[test]
