@@ -384,16 +384,15 @@ impl Reader {
     /// Rows without the cursor's field stand at one end of a sorted listing, and count as changed. Those at its
     /// beginning are met when it is read; whether there are any at its end, one row of the opposite order tells.
     async fn look_for_rows_without_the_field(&mut self) -> Result<(), ReadError> {
-        let Some(mut request) = self.oldest_first.take().filter(|_| self.slice.order == Order::NewestFirst)
-        else {
-            return Ok(());
-        };
+        let wanted = self.slice.order == Order::NewestFirst;
+        let Some(mut request) = self.oldest_first.clone().filter(|_| wanted) else { return Ok(()) };
         if self.hands.stop.asked() {
             return Err(ReadError::new(Kind::Stopped, "stopped", "stopped"));
         }
         self.set_place(&mut request, Spot { size: Some(1), ..self.walk.next() });
         request.sent = Sent::default();
         let outcome = self.ask.ask(&request).await;
+        self.oldest_first = None; // not before the answer: this future may be dropped while it waits
         self.spent.enter(&outcome, &request.sent);
         let why = match &outcome {
             Ok(answer) => {
