@@ -226,6 +226,7 @@ mod tests {
             bytes: 0,
             elapsed_ms: 0,
             notes: Vec::new(),
+            schema_changes: Vec::new(),
         }
     }
 

@@ -33,11 +33,27 @@ pub struct Checkpoint {
     pub key: Vec<String>,
     /// The types pinned so far.
     pub schema: Schema,
+    /// What the unfinished slice fetched and set aside so far, in all processes that read it.
+    #[serde(default)]
+    pub slice: Share,
+    /// What stands for the pipeline's word on which columns there are and what is in them; rows written under
+    /// another stay as they are.
+    #[serde(default)]
+    pub shaping: String,
+}
+
+/// A part of a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Rows accepted from answers.
+    pub fetched: u64,
+    /// Rows of them that were set aside.
+    pub quarantined: u64,
 }
 
 impl Checkpoint {
     /// The form this engine writes.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 }
 
 /// A position inside a listing that covers every row before it.

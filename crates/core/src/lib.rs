@@ -10,6 +10,7 @@ mod exchange;
 pub mod form;
 mod outcome;
 mod problem;
+mod reject;
 mod report;
 mod schema;
 mod secret;
@@ -20,7 +21,7 @@ mod watch;
 pub use arrow;
 
 pub use cast::{CastError, cast, conform};
-pub use checkpoint::{Checkpoint, ResumePoint, SavedCursor};
+pub use checkpoint::{Checkpoint, ResumePoint, SavedCursor, Share};
 pub use clock::{Clock, Stop};
 pub use exchange::{
     Body, Fetch, FetchError, FetchErrorKind, Method, Operation, Part, Pause, Place, Request, Response, Sent,
@@ -28,7 +29,8 @@ pub use exchange::{
 };
 pub use outcome::{Answer, Ask, Classify, Outcome, Refusal, Verdict};
 pub use problem::{Explain, Kind, Problem};
-pub use report::{Books, Note, RunId, RunReport, Status, StreamReport};
+pub use reject::Reject;
+pub use report::{Books, Note, RunId, RunReport, SchemaChange, Status, StreamReport};
 pub use schema::{Column, Digits, Schema, Type, system};
 pub use secret::Secret;
 pub use sink::{

@@ -148,6 +148,22 @@ impl Note {
     }
 }
 
+/// What a run did to the columns of a table, or would have had to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaChange {
+    /// The column.
+    pub column: String,
+    /// Its type before; null where it is new.
+    pub from: Option<crate::Type>,
+    /// Its type from now on, or the one that its values would need.
+    pub to: crate::Type,
+    /// What came of it: `evolve` where the table followed, else the word of the schema contract that kept it
+    /// from that.
+    pub contract: String,
+    /// The first page whose rows wanted it, from 1.
+    pub page: u64,
+}
+
 /// What one stream did in one run. All figures are those of this process.
 #[derive(Clone, Debug, Serialize)]
 pub struct StreamReport {
@@ -177,6 +193,8 @@ pub struct StreamReport {
     pub elapsed_ms: u64,
     /// What a person should know.
     pub notes: Vec<Note>,
+    /// How its table's columns changed, or would have.
+    pub schema_changes: Vec<SchemaChange>,
 }
 
 /// What a run did: the object that `sync run --json` prints.
@@ -266,6 +284,7 @@ mod tests {
             bytes: 0,
             elapsed_ms: 0,
             notes: Vec::new(),
+            schema_changes: Vec::new(),
         }
     }
 

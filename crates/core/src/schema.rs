@@ -16,9 +16,18 @@ pub mod system {
     /// Its order within the run, from 0: int.
     pub const SEQ: &str = "_sync_seq";
 
+    /// Whether a row is deleted, where nobody gives the column another name: bool.
+    pub const DELETED: &str = "_deleted";
+    /// From when a version holds: timestamp.
+    pub const VALID_FROM: &str = "_valid_from";
+    /// To when it held: timestamp, null while it is current.
+    pub const VALID_TO: &str = "_valid_to";
+    /// Whether it is the current version of its key: bool.
+    pub const CURRENT: &str = "_current";
+
     /// Whether the engine, not the provider, owns a column of this name.
     pub fn owns(name: &str) -> bool {
-        matches!(name, RUN | AT | SEQ)
+        matches!(name, RUN | AT | SEQ | DELETED | VALID_FROM | VALID_TO | CURRENT)
     }
 }
 
@@ -155,6 +164,9 @@ pub struct Column {
     /// The extent of its numbers.
     #[serde(default)]
     pub digits: Digits,
+    /// Whether somebody gave it its type, which then does not give way.
+    #[serde(default)]
+    pub declared: bool,
 }
 
 /// The columns of a table as the provider's records fill them; the engine's own come after them.
@@ -182,7 +194,7 @@ impl Schema {
             n += 1;
             name = format!("{wanted}_{n}");
         }
-        self.columns.push(Column { name, field: field.to_owned(), ty, settled, digits });
+        self.columns.push(Column { name, field: field.to_owned(), ty, settled, digits, declared: false });
     }
 
     /// The column that is filled from a field.

@@ -4,7 +4,8 @@ use std::fmt;
 
 use arrow::record_batch::RecordBatch;
 
-use crate::{Checkpoint, Explain, Kind, RunId, Schema};
+use crate::schema::system;
+use crate::{Checkpoint, Explain, Kind, RunId, Schema, Type};
 
 /// What a write does to the rows that are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +16,9 @@ pub enum Disposition {
     Replace,
     /// The last row per key wins; rows that were not seen stay.
     Merge,
+    /// One row for each version of a key: from when to when it held, and whether it holds now (a slowly
+    /// changing dimension of type 2).
+    History,
 }
 
 impl Disposition {
@@ -24,6 +28,7 @@ impl Disposition {
             Self::Append => "append",
             Self::Replace => "replace",
             Self::Merge => "merge",
+            Self::History => "history",
         }
     }
 }
@@ -50,12 +55,43 @@ pub struct TableSpec {
     pub order: Option<String>,
     /// What a write does.
     pub disposition: Disposition,
+    /// The column that marks what a tombstone deleted (`deletes.as`). Without one, a tombstone removes the row
+    /// under merge.
+    pub deleted: Option<String>,
     /// How it begins.
     pub begin: Begin,
     /// The run that writes.
     pub run: RunId,
     /// Bytes this table may hold in memory.
     pub memory: usize,
+}
+
+impl TableSpec {
+    /// The engine's own columns of this table, in their order behind the provider's.
+    ///
+    /// `_sync_run`, `_sync_at` and `_sync_seq` come with every batch. The others are filled by the sink:
+    ///
+    /// - the column of `deleted`, a bool that is never null, under merge and append: true where the row is a
+    ///   tombstone or was met by one;
+    /// - `_valid_from`, `_valid_to`, `_current` under history. A version holds from the value of the `order`
+    ///   column where that is a timestamp, else from its `_sync_at`, and in no case from before the version that
+    ///   it follows; to the moment from which the next one holds, or at which its tombstone came; null while it
+    ///   is current.
+    pub fn engine_columns(&self) -> Vec<(&str, Type)> {
+        let mut columns =
+            vec![(system::RUN, Type::Text), (system::AT, Type::Timestamp), (system::SEQ, Type::Int)];
+        match self.disposition {
+            Disposition::History => columns.extend([
+                (system::VALID_FROM, Type::Timestamp),
+                (system::VALID_TO, Type::Timestamp),
+                (system::CURRENT, Type::Bool),
+            ]),
+            Disposition::Merge | Disposition::Append | Disposition::Replace => {
+                columns.extend(self.deleted.as_deref().map(|name| (name, Type::Bool)));
+            }
+        }
+        columns
+    }
 }
 
 /// What a sink can do. A disposition it lacks is refused when the file is checked.
@@ -129,6 +165,15 @@ pub trait Table: Send {
 
     /// Stages rows. Nobody can see them yet.
     fn write(&mut self, batch: RecordBatch) -> Result<(), SinkError>;
+
+    /// Stages tombstones: rows of the schema of which only the key and the order count. Of one key, whatever
+    /// was staged last holds, unless its order is smaller.
+    ///
+    /// Under merge the stored row goes, or keeps its values and is marked where the table has a column for that;
+    /// a row that comes later is there again, unmarked. Under history the current version is closed. Under
+    /// append the tombstone is a row. Under replace it takes back what the listing had. One that changes nothing
+    /// is `deduplicated`, any other `loaded`.
+    fn remove(&mut self, batch: RecordBatch) -> Result<(), SinkError>;
 
     /// Makes the staged rows and the checkpoint durable.
     fn commit(&mut self, checkpoint: &Checkpoint) -> Result<Receipt, SinkError>;

@@ -112,6 +112,7 @@ pub(crate) fn empty_report(stream: &StreamRun, problem: Option<Problem>) -> Stre
         bytes: 0,
         elapsed_ms: 0,
         notes: Vec::new(),
+        schema_changes: Vec::new(),
     }
 }
 
@@ -139,6 +140,7 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
         key: stream.key.clone(),
         order: stream.order.clone(),
         disposition: stream.disposition,
+        deleted: None,
         begin: if context.options.full_refresh { sync_core::Begin::Anew } else { sync_core::Begin::Continue },
         run: context.run.clone(),
         memory: sink_memory,

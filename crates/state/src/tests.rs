@@ -42,6 +42,8 @@ fn checkpoint(of: &str, sequence: u64, columns: &[&str]) -> Checkpoint {
         books: books(sequence * 10),
         key: Vec::new(),
         schema,
+        slice: sync_core::Share { fetched: sequence * 10, quarantined: 0 },
+        shaping: "s".to_owned(),
     }
 }
 
@@ -60,6 +62,7 @@ fn stream_report(stream: &str, status: Status, fetched: u64) -> StreamReport {
         bytes: 1_000,
         elapsed_ms: 900,
         notes: Vec::new(),
+        schema_changes: Vec::new(),
     }
 }
 

@@ -205,6 +205,8 @@ impl Writer {
             books,
             key: self.key.clone(),
             schema: self.schema.clone(),
+            slice: sync_core::Share::default(),
+            shaping: String::new(),
         }
     }
 

@@ -321,6 +321,10 @@ impl sync_core::Table for Table {
         Ok(())
     }
 
+    fn remove(&mut self, _batch: RecordBatch) -> std::result::Result<(), SinkError> {
+        unimplemented!("work in progress")
+    }
+
     fn commit(&mut self, checkpoint: &Checkpoint) -> std::result::Result<Receipt, SinkError> {
         self.take_in(checkpoint)
     }

@@ -54,7 +54,7 @@ impl Insert {
         let (known, nulls) = match spec.disposition {
             _ if key.is_empty() => (Statement::new(rows, plain), None),
             Disposition::Append => (Statement::new(1, |_| statements.insert_unless(true)), None),
-            Disposition::Merge | Disposition::Replace => {
+            Disposition::Merge | Disposition::Replace | Disposition::History => {
                 let nulls = Nulls { update: statements.update(), insert: statements.insert_unless(false) };
                 (Statement::new(rows, |rows| statements.upsert(rows)), Some(nulls))
             }

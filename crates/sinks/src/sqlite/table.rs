@@ -313,6 +313,10 @@ impl Table for Writing {
         Ok(())
     }
 
+    fn remove(&mut self, _batch: RecordBatch) -> Result<(), SinkError> {
+        unimplemented!("work in progress")
+    }
+
     fn commit(&mut self, checkpoint: &Checkpoint) -> Result<Receipt, SinkError> {
         self.write_out(checkpoint, false)
     }

@@ -10,7 +10,7 @@ use sync_core::arrow::array::{
 use sync_core::arrow::record_batch::RecordBatch;
 use sync_core::{
     Begin, Books, Checkpoint, Digits, Disposition, Kind, Opened, Published, Receipt, ResumePoint, RunId,
-    SavedCursor, Schema, Sink, SinkError, Table, TableSpec, Timestamp, Type, parse_date, parse_local,
+    SavedCursor, Schema, Share, Sink, SinkError, Table, TableSpec, Timestamp, Type, parse_date, parse_local,
     parse_timestamp,
 };
 
@@ -59,6 +59,7 @@ pub fn spec(stream: &str, key: &[&str], disposition: Disposition) -> TableSpec {
         key: key.iter().map(ToString::to_string).collect(),
         order: None,
         disposition,
+        deleted: None,
         begin: Begin::Continue,
         run: run("run-1"),
         memory: 8 << 20,
@@ -81,6 +82,9 @@ pub trait SpecExt {
     /// The same wish with a column that orders versions.
     #[must_use]
     fn order(&self, column: &str) -> TableSpec;
+    /// The same wish with a column that marks deleted rows.
+    #[must_use]
+    fn deleted(&self, column: &str) -> TableSpec;
 }
 
 impl SpecExt for TableSpec {
@@ -92,6 +96,9 @@ impl SpecExt for TableSpec {
     }
     fn order(&self, column: &str) -> TableSpec {
         TableSpec { order: Some(column.to_owned()), ..self.clone() }
+    }
+    fn deleted(&self, column: &str) -> TableSpec {
+        TableSpec { deleted: Some(column.to_owned()), ..self.clone() }
     }
 }
 
@@ -123,6 +130,8 @@ pub fn checkpoint(sequence: u64, pages: u64, run: &RunId, schema: &Schema) -> Ch
         books: Books::default(),
         key: Vec::new(),
         schema: schema.clone(),
+        slice: Share { fetched: sequence, quarantined: 0 },
+        shaping: String::new(),
     }
 }
 
@@ -268,6 +277,19 @@ impl Hand {
         self.seq += lines.len() as i64;
         self.pending += lines.len() as u64;
         self.table.write(batch).unwrap_or_else(|e| panic!("cannot write: {}", chain(&e)));
+    }
+
+    /// Stages tombstones, written as rows in [`batch`].
+    ///
+    /// # Panics
+    ///
+    /// Where the sink cannot.
+    #[track_caller]
+    pub fn remove(&mut self, lines: &[&str]) {
+        let batch = batch(&self.schema, &self.run, self.seq, lines);
+        self.seq += lines.len() as i64;
+        self.pending += lines.len() as u64;
+        self.table.remove(batch).unwrap_or_else(|e| panic!("cannot remove: {}", chain(&e)));
     }
 
     /// Commits with a checkpoint of this sequence, which may be a wrong one.
