@@ -5,6 +5,8 @@
     reason = "these tests watch whole processes, which have no clock but the machine's"
 )]
 
+mod api;
+mod contract;
 mod kills;
 mod memory;
 mod readers;

@@ -1,52 +1,9 @@
 //! Columns that give way: what was stored before reads as what comes after, in both destinations, and rows are still
 //! told apart by their key.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-
-use sync_http::serve::{Incoming, Reply, Server};
-
+use crate::api::Api;
 use crate::stage::Stage;
 use crate::support::python;
-
-const CONNECTOR: &str = "\
-connector: acme
-base_url: http://127.0.0.1
-auth: none
-defaults: { key: id, paginate: { offset: { param: offset }, size: { limit: 500 } } }
-streams:
-  things: { get: /things }
-";
-
-/// An API with one list of rows, each a JSON text.
-struct Api {
-    rows: Arc<Mutex<Vec<String>>>,
-    server: Server,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Api {
-    fn new(rows: Vec<String>) -> Self {
-        let rows = Arc::new(Mutex::new(rows));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.expect("a thread can be had");
-        let served = rows.clone();
-        let answer = move |incoming: Incoming| {
-            let number =
-                |name: &str| incoming.query.split('&').find_map(|p| p.strip_prefix(name)?.parse().ok());
-            let (offset, limit) = (number("offset=").unwrap_or(0), number("limit=").unwrap_or(100_usize));
-            let rows = served.lock().expect("no test panics in here");
-            let page: Vec<&str> = rows.iter().skip(offset).take(limit).map(String::as_str).collect();
-            Reply::json(200, format!("[{}]", page.join(",")))
-        };
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = {
-            let _inside = runtime.enter();
-            Server::start(any, Arc::new(answer)).expect("a loopback port is free")
-        };
-        Self { rows, server, _runtime: runtime }
-    }
-}
 
 /// Rows with `before`, then one with `after`: what column `v` of the first and the last row holds in the end.
 #[track_caller]
@@ -54,14 +11,10 @@ fn check(before: &str, after: &str, sqlite: [&str; 2], parquet: [&str; 2]) {
     let row = |id: usize, v: &str| format!("{{\"id\":{id},\"v\":{v}}}");
     let api = Api::new((0..1_200).map(|id| row(id, before)).collect());
     let stage = Stage::new();
-    stage.write("acme.yaml", CONNECTOR);
+    Api::connector(&stage, 500, "");
     for destination in ["sqlite://./x.db", "parquet://./lake"] {
-        let base_url = format!("http://{}", api.server.addr());
-        let text = format!(
-            "source: {{ connector: ./acme.yaml, base_url: \"{base_url}\" }}\nstreams: [things]\ndestination: {destination}\n"
-        );
         let file = format!("{}.yaml", &destination[..6]);
-        stage.write(&file, &text);
+        api.pipeline(&stage, &file, "", destination);
         api.rows.lock().expect("free").truncate(1_200);
         assert_eq!(stage.run(&[&file]).done(), 1_200);
         api.rows.lock().expect("free").push(row(1_200, after));
@@ -102,11 +55,10 @@ fn a_key_that_turns_from_text_to_number_and_back_tells_rows_apart() {
         let rows: Vec<_> = (0..1_100).map(|n| format!("{{\"id\":{},\"v\":{n}}}", key(n, before))).collect();
         let api = Api::new(rows);
         let stage = Stage::new();
-        stage.write("acme.yaml", CONNECTOR);
+        Api::connector(&stage, 500, "");
         for destination in ["sqlite://./x.db", "parquet://./lake"] {
             let file = format!("{}.yaml", &destination[..6]);
-            let base_url = format!("http://{}", api.server.addr());
-            stage.write(&file, &format!("source: {{ connector: ./acme.yaml, base_url: \"{base_url}\" }}\nstreams: [things]\ndestination: {destination}\n"));
+            api.pipeline(&stage, &file, "", destination);
             api.rows.lock().expect("free").truncate(1_100);
             assert_eq!(stage.run(&[&file]).done(), 1_100);
             api.rows.lock().expect("free").push(format!("{{\"id\":{after},\"v\":-1}}"));

@@ -103,7 +103,8 @@ pub fn each_field<'a, E: From<JsonError>>(
 }
 
 /// The byte ranges of the rows of a page: the objects in the first of `paths` that leads to a list. An empty
-/// path is the whole answer, and no paths are that one.
+/// path is the whole answer, and no paths are that one. Elements that are no objects are among them, for whoever
+/// loads the rows to set them aside; a list of nothing else is an error.
 ///
 /// Strings and brackets are proven to close to the end of the answer; what is inside a row is not looked at.
 pub fn rows(body: &str, paths: &[FieldPath]) -> Result<Vec<Range<u32>>, RowsError> {
@@ -140,7 +141,7 @@ pub fn get<'a>(object: &'a str, path: &[String]) -> Option<Value<'a>> {
         .ok()?;
         text = found?;
     }
-    value_of(text).ok()
+    value(text).ok()
 }
 
 /// The values at several paths of one row, in one pass that ends as soon as all are found. `out` gets one
@@ -164,7 +165,7 @@ pub fn pick<'a>(
                 continue;
             }
             *slot = if rest.is_empty() {
-                value_of(raw).map_err(|error| broken = Some(error)).ok()
+                value(raw).map_err(|error| broken = Some(error)).ok()
             } else {
                 get(raw, rest)
             };
@@ -191,16 +192,36 @@ pub fn kind_of(text: &str) -> &'static str {
 
 const ENDS_EARLY: &str = "it ends too early";
 
-/// One JSON value that is the whole text.
-fn value_of(text: &str) -> Result<Value<'_>, JsonError> {
+/// One JSON value that is the whole text, every token of it checked.
+pub fn value(text: &str) -> Result<Value<'_>, JsonError> {
     let mut scan = Scan::new(text);
     let value = scan.value(&mut Vec::new())?;
     scan.end()?;
     Ok(value)
 }
 
-/// Calls `visit` with name and raw value of each field until it returns false.
-fn each_raw<'a>(object: &'a str, mut visit: impl FnMut(&str, &'a str) -> bool) -> Result<(), JsonError> {
+/// Calls `visit` with the text of each element of a list. Inside them only strings and brackets are proven.
+pub fn each_element<'a>(list: &'a str, mut visit: impl FnMut(&'a str)) -> Result<(), JsonError> {
+    let mut scan = Scan::new(list);
+    scan.expect(b'[', "a list begins with [")?;
+    if scan.token()? == b']' {
+        return Ok(());
+    }
+    let at = scan.parser.read.index() - 1;
+    scan.parser.read.set_index(at);
+    loop {
+        visit(scan.skip()?);
+        match scan.token()? {
+            b',' => {}
+            b']' => return Ok(()),
+            _ => return Err(scan.wrong("an element is followed by , or ]")),
+        }
+    }
+}
+
+/// Calls `visit` with name and raw value of each field until it returns false. Inside values only strings and
+/// brackets are proven.
+pub fn each_raw<'a>(object: &'a str, mut visit: impl FnMut(&str, &'a str) -> bool) -> Result<(), JsonError> {
     let mut scan = Scan::new(object);
     let mut buffer = Vec::new();
     scan.expect(b'{', "an object begins with {")?;
@@ -408,25 +429,27 @@ impl<'a> Scan<'a> {
     fn rows(&mut self) -> Result<Vec<Range<u32>>, RowsError> {
         self.expect(b'[', "a list begins with [")?;
         let mut rows = Vec::new();
+        let (mut objects, mut other) = (0_u64, None);
         let mut token = self.token()?;
         if token == b']' {
             return Ok(rows);
         }
         loop {
             let start = self.parser.read.index() - 1;
-            if token != b'{' {
-                let found = kind_of(&self.text[start..]);
-                return Err(match found {
-                    "not JSON" => self.wrong("no value begins so").into(),
-                    found => RowsError::NotAnObject { index: rows.len(), found },
-                });
+            if token == b'{' {
+                objects += 1;
+            } else {
+                match kind_of(&self.text[start..]) {
+                    "not JSON" => return Err(self.wrong("no value begins so").into()),
+                    found => _ = other.get_or_insert(RowsError::NotAnObject { index: rows.len(), found }),
+                }
             }
             self.parser.read.set_index(start);
             self.parser.skip_one(false).map_err(|e| broken(&e, "a row does not end"))?;
             rows.push(start as u32..self.parser.read.index() as u32);
             match self.token()? {
                 b',' => token = self.token()?,
-                b']' => return Ok(rows),
+                b']' => return other.filter(|_| objects == 0).map_or(Ok(rows), Err),
                 _ => return Err(self.wrong("a row is followed by , or ]").into()),
             }
         }
@@ -737,8 +760,8 @@ mod tests {
         no_rows(r#"{"data":[]}"#, &["items"], r#"NoList("an object")"#);
         no_rows("[]", &["items"], r#"NoList("a list")"#);
         no_rows("[1]", &[], r#"NotAnObject { index: 0, found: "a number" }"#);
-        no_rows("[{},[]]", &[], r#"NotAnObject { index: 1, found: "a list" }"#);
-        no_rows("[{},null]", &[], r#"NotAnObject { index: 1, found: "null" }"#);
+        no_rows("[[],null]", &[], r#"NotAnObject { index: 0, found: "a list" }"#);
+        check_rows("[null,{},[1]]", &[], &["null", "{}", "[1]"]);
         no_rows("[{},", &[], "Json");
         no_rows("[{}", &[], "Json");
         no_rows(r#"[{"a":"}]"#, &[], "Json");

@@ -21,4 +21,4 @@ mod slice;
 pub use bind::{BindError, BindProblem, Bound};
 pub use bundle::{BuiltIn, built_in, built_in_document};
 pub use plan::{CursorPlan, Plan, StreamPlan};
-pub use read::{CursorOptions, End, Hands, Page, ReadError, ReadOptions, Reader, Step};
+pub use read::{CursorOptions, End, Hands, Page, ReadError, ReadOptions, Reader, Row, RowKind, Step};

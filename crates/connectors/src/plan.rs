@@ -47,7 +47,10 @@ pub struct StreamPlan {
     pub cursor: Option<CursorPlan>,
     pub(crate) request: RequestPlan,
     pub(crate) records: Vec<FieldPath>,
+    /// Types that the provider documents, by path.
+    pub types: Vec<(FieldPath, sync_core::Type)>,
     pub(crate) keep: Condition,
+    pub(crate) deleted_when: Condition,
     pub(crate) listing: Listing,
 }
 
@@ -65,6 +68,13 @@ pub struct CursorPlan {
     pub(crate) format: Format,
     pub(crate) newest_first: Option<Vec<(String, Template)>>,
     pub(crate) oldest_first: Option<Vec<(String, Template)>>,
+}
+
+impl StreamPlan {
+    /// Whether rows of it can be tombstones.
+    pub fn tells_deletes(&self) -> bool {
+        !self.deleted_when.0.is_empty()
+    }
 }
 
 impl CursorPlan {
@@ -249,7 +259,9 @@ impl Check<'_> {
             cursor,
             request: request?,
             records: merged.records.iter().flatten().map(|path| path.value.clone()).collect(),
+            types: merged.types.iter().map(|(path, ty)| (path.value.clone(), *ty)).collect(),
             keep: merged.keep.clone().unwrap_or_default(),
+            deleted_when: merged.deleted_when.clone().unwrap_or_default(),
             listing,
         })
     }
@@ -322,6 +334,14 @@ fn merge(defaults: &Stream, own: &Stream) -> Stream {
         request: merge_request(&defaults.request, &own.request),
         records: own.records.clone().or_else(|| defaults.records.clone()),
         keep: own.keep.clone().or_else(|| defaults.keep.clone()),
+        deleted_when: own.deleted_when.clone().or_else(|| defaults.deleted_when.clone()),
+        types: {
+            let inherited = defaults
+                .types
+                .iter()
+                .filter(|(path, _)| own.types.iter().all(|(p, _)| p.value != path.value));
+            own.types.iter().chain(inherited).cloned().collect()
+        },
         key: own.key.clone().or_else(|| defaults.key.clone()),
         paginate: merge_paginate(defaults.paginate.as_ref(), own.paginate.as_ref()),
         cursor: merge_cursor(defaults.cursor.as_ref(), own.cursor.as_ref()),

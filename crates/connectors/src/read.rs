@@ -100,8 +100,8 @@ pub struct Page {
     pub number: u64,
     /// The whole answer, valid UTF-8.
     pub body: Bytes,
-    /// Where in `body` the rows to load are, in order.
-    pub rows: Vec<Range<u32>>,
+    /// The rows to load, in order.
+    pub rows: Vec<Row>,
     /// Rows accepted from the answer.
     pub fetched: u64,
     /// Rows left out: by `keep`, by the limit, or older than the cursor's bound.
@@ -122,6 +122,30 @@ pub struct Page {
     pub waited: Duration,
     /// What a person should know.
     pub notes: Vec<Note>,
+}
+
+/// A row of a page.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Where in the answer it is: the text of one JSON object, unless the provider sent something else.
+    pub range: Range<u32>,
+    /// Its place in the answer, from 1.
+    pub number: u32,
+    /// Who it is: a hash of its key, or of all of it where it has none.
+    pub id: u128,
+    /// What it is.
+    pub kind: RowKind,
+}
+
+/// What a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// A row as any other.
+    Present,
+    /// It says that the row of its key is deleted.
+    Tombstone,
+    /// It lacks its primary key.
+    Keyless,
 }
 
 /// The end of a slice.
@@ -530,9 +554,6 @@ impl Reader {
                 return self.misfit(&misfit).await;
             }
         };
-        if let Some(row) = sheet.keyless {
-            return Err(self.keyless(row));
-        }
         self.misfits = 0;
         self.page_bytes = self.page_bytes.max(body.len());
         let asked_at = response.first_byte_at.minus(response.elapsed);
@@ -579,7 +600,7 @@ impl Reader {
         Some(Page {
             number: self.slice.number,
             bytes: body.len() as u64,
-            rows: sorted.rows.iter().map(|index| sheet.rows[*index].clone()).collect(),
+            rows: sorted.rows.iter().map(|index| row(sheet, *index)).collect(),
             body,
             fetched: sorted.fetched,
             filtered: sorted.filtered,
@@ -665,14 +686,6 @@ impl Reader {
         )
     }
 
-    fn keyless(&self, row: usize) -> ReadError {
-        let (page, stream, key) = (self.slice.number + 1, &self.stream, self.shape.key_names().join(", "));
-        let message =
-            format!("row {} of page {page} of {stream} has no {key}, which is its primary key", row + 1);
-        ReadError::new(Kind::Contract, "key_missing", message)
-            .hint("name another `primary_key` in the pipeline; pages before this one are kept")
-    }
-
     fn broken(&self, broken: Broken) -> ReadError {
         let (stream, pages) = (&self.stream, self.slice.number);
         match broken {
@@ -698,6 +711,16 @@ impl Reader {
         (error.requests, error.retries, error.waited) = (requests, retries, waited);
         error
     }
+}
+
+/// A row of a page, by its index in the answer.
+fn row(sheet: &Sheet, index: usize) -> Row {
+    let kind = match (sheet.keyless.binary_search(&index), sheet.deleted.get(index)) {
+        (Ok(_), _) => RowKind::Keyless,
+        (Err(_), Some(true)) => RowKind::Tombstone,
+        (Err(_), _) => RowKind::Present,
+    };
+    Row { range: sheet.rows[index].clone(), number: index as u32 + 1, id: sheet.ids[index], kind }
 }
 
 /// Whether the provider answered that it cannot list in this order, as far as an answer can tell: not what is
@@ -766,7 +789,7 @@ fn shape(stream: &StreamPlan, key: &[String], tracker: Option<&Tracker>) -> Shap
         Listing::Whole => &[],
     };
     let cursor = tracker.map(|t| (t.path.as_slice(), &t.format));
-    Shape::new(&stream.records, totals, key, cursor, &stream.keep)
+    Shape::new(&stream.records, totals, key, cursor, &stream.keep, &stream.deleted_when)
 }
 
 fn parameters(listing: &Listing) -> Option<(String, Option<String>)> {

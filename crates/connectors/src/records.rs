@@ -18,11 +18,12 @@ pub(crate) struct Shape {
     pub records: Vec<FieldPath>,
     /// Where the number of all rows may be.
     pub totals: Vec<FieldPath>,
-    /// Paths to look up in each row: the key's fields, then the cursor's, then those of `keep`.
+    /// Paths to look up in each row: the key's fields, then the cursor's, then those of `keep` and `deleted_when`.
     picks: Vec<FieldPath>,
     key: usize,
     cursor: Option<Format>,
     keep: Condition,
+    deleted_when: Condition,
 }
 
 /// The rows of one page.
@@ -36,8 +37,10 @@ pub(crate) struct Sheet {
     pub moments: Vec<Option<i64>>,
     /// Whether each row is wanted; empty where all are.
     pub kept: Vec<bool>,
-    /// The first row that is wanted and lacks its key, by index.
-    pub keyless: Option<usize>,
+    /// Whether each row is a tombstone; empty where none can be.
+    pub deleted: Vec<bool>,
+    /// Rows that lack their key, by index, in order.
+    pub keyless: Vec<usize>,
     /// The number of all rows, as the page says.
     pub total: Option<u64>,
 }
@@ -49,10 +52,11 @@ impl Shape {
         key: &[String],
         cursor: Option<(&[String], &Format)>,
         keep: &Condition,
+        deleted_when: &Condition,
     ) -> Self {
         let mut picks: Vec<_> = key.iter().map(|name| FieldPath(vec![name.clone()])).collect();
         picks.extend(cursor.map(|(field, _)| FieldPath(field.to_vec())));
-        picks.extend(keep.0.iter().map(|(path, _)| path.clone()));
+        picks.extend(keep.0.iter().chain(&deleted_when.0).map(|(path, _)| path.clone()));
         Self {
             records: records.to_vec(),
             totals: totals.to_vec(),
@@ -60,12 +64,8 @@ impl Shape {
             key: key.len(),
             cursor: cursor.map(|(_, format)| format.clone()),
             keep: keep.clone(),
+            deleted_when: deleted_when.clone(),
         }
-    }
-
-    /// The names of the key's fields.
-    pub fn key_names(&self) -> Vec<&str> {
-        self.picks[..self.key].iter().filter_map(|path| path.0.first()).map(String::as_str).collect()
     }
 
     /// Finds the rows of a page.
@@ -81,8 +81,8 @@ impl Shape {
                 values.fill(None);
             }
             let keyed = self.enter(row, &values, &mut buffer, &mut sheet);
-            if readable && !keyed && self.key > 0 && sheet.kept.last() != Some(&false) {
-                sheet.keyless.get_or_insert(sheet.ids.len() - 1);
+            if readable && !keyed && self.key > 0 {
+                sheet.keyless.push(sheet.ids.len() - 1);
             }
         }
         sheet.total = self.totals.iter().find_map(|path| count(json::get(body, &path.0)?));
@@ -101,13 +101,18 @@ impl Shape {
         let (key, rest) = values.split_at(self.key);
         let id = identity(key, buffer);
         sheet.ids.push(id.unwrap_or_else(|| xxh3_128(row.as_bytes())));
-        let mut rest = rest.iter();
-        if let Some(format) = &self.cursor {
-            let value = rest.next().and_then(Option::as_ref);
-            sheet.moments.push(value.and_then(|v| format.parse(v)));
+        let (moment, rest) = rest.split_at(usize::from(self.cursor.is_some()));
+        let (keep, gone) = rest.split_at(self.keep.0.len());
+        if let (Some(format), [value]) = (&self.cursor, moment) {
+            sheet.moments.push(value.as_ref().and_then(|v| format.parse(v)));
         }
         if !self.keep.0.is_empty() {
-            sheet.kept.push(holds(&self.keep, |_| rest.next().cloned().flatten()));
+            let mut values = keep.iter();
+            sheet.kept.push(holds(&self.keep, |_| values.next().cloned().flatten()));
+        }
+        if !self.deleted_when.0.is_empty() {
+            let mut values = gone.iter();
+            sheet.deleted.push(holds(&self.deleted_when, |_| values.next().cloned().flatten()));
         }
         id.is_some()
     }
@@ -156,7 +161,7 @@ mod tests {
 
     fn shape(key: &[&str]) -> Shape {
         let key: Vec<_> = key.iter().map(|k| (*k).to_owned()).collect();
-        Shape::new(&[], &[], &key, None, &Condition::default())
+        Shape::new(&[], &[], &key, None, &Condition::default(), &Condition::default())
     }
 
     #[test]
@@ -180,13 +185,15 @@ mod tests {
             (path("type"), Test::OneOf(vec![Scalar::Text("note".into())])),
             (path("custom.x"), Test::Present),
         ]);
+        let gone = Condition(vec![(path("custom.gone"), Test::OneOf(vec![Scalar::Bool(true)]))]);
         let field = ["updatedAt".to_owned()];
-        let shape = Shape::new(&[], &[], &["_id".into()], Some((&field, &Format::Iso)), &keep);
-        let body = r#"[{"_id":"a","type":"note","custom":{"x":1},"updatedAt":"1970-01-01T00:00:01Z"},
-            {"_id":"b","type":"note","custom":{},"updatedAt":""},{"_id":"c","type":"call"}]"#;
+        let shape = Shape::new(&[], &[], &["_id".into()], Some((&field, &Format::Iso)), &keep, &gone);
+        let body = r#"[{"_id":"a","type":"note","custom":{"x":1,"gone":true},"updatedAt":"1970-01-01T00:00:01Z"},
+            {"_id":"b","type":"note","custom":{},"updatedAt":""},{"_id":"c","type":"call","custom":{"gone":true}}]"#;
         let sheet = shape.sheet(body).expect("rows");
         assert_eq!(sheet.moments, [Some(1_000_000), None, None]);
         assert_eq!(sheet.kept, [true, false, false]);
+        assert_eq!(sheet.deleted, [true, false, true]);
     }
 
     #[test]
@@ -196,6 +203,7 @@ mod tests {
             &[path("response.total_result"), path("response.total")],
             &[],
             None,
+            &Condition::default(),
             &Condition::default(),
         );
         let total = |fields: &str| {

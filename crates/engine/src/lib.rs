@@ -6,6 +6,7 @@ mod check;
 mod connector;
 mod gate;
 mod plan;
+mod refine;
 mod run;
 mod shape;
 mod stream;

@@ -7,8 +7,12 @@ use sync_connectors::{Bound, CursorOptions, Plan, StreamPlan};
 use sync_core::{Disposition, Problem};
 use sync_spec::{self as spec, Document, Finding, Findings, Span};
 
+pub(crate) use columns::Columns;
+
 use crate::connector::load_connector;
 use crate::{Hands, RunOptions};
+
+mod columns;
 
 /// What a run will do.
 pub(crate) struct RunPlan {
@@ -43,21 +47,48 @@ pub(crate) struct StreamRun {
     pub name: String,
     /// Whether somebody named it.
     pub named: bool,
-    /// The fields of its key.
+    /// The fields of its key, as they are sent.
     pub key: Vec<String>,
     /// How changes are told, where rows carry it.
     pub cursor: Option<CursorOptions>,
-    /// The field that orders versions, if it is one column.
-    pub order: Option<String>,
+    /// What becomes of its fields.
+    pub columns: Columns,
     /// What a write does.
     pub disposition: Disposition,
+}
+
+impl StreamRun {
+    /// What it wants of its table, from where it left off.
+    pub(crate) fn table(
+        &self,
+        pipeline: &str,
+        run: &sync_core::RunId,
+        memory: usize,
+    ) -> sync_core::TableSpec {
+        sync_core::TableSpec {
+            pipeline: pipeline.to_owned(),
+            stream: self.name.clone(),
+            key: self.columns.terms.key.clone(),
+            order: self.columns.order.clone(),
+            disposition: self.disposition,
+            deleted: self.columns.deleted.clone(),
+            begin: sync_core::Begin::Continue,
+            run: run.clone(),
+            memory,
+        }
+    }
 }
 
 /// Where rows land, with the paths made whole.
 #[derive(Clone, Debug)]
 pub(crate) enum Destination {
     /// A folder for each stream; `{stream}` is still to be filled in.
-    Parquet { path: String, compression: spec::Compression, target_file: u64 },
+    Parquet {
+        path: String,
+        compression: spec::Compression,
+        target_file: u64,
+        partition_by: Option<spec::PartitionBy>,
+    },
     /// One database.
     Sqlite { path: PathBuf },
 }
@@ -98,7 +129,8 @@ impl RunPlan {
             .collect();
         let destination = Destination::of(pipeline, &folder, |text| expand(text, &mut complaints));
         check_asked(pipeline, &plan, options)?;
-        let streams = streams_of(pipeline, &plan, options, &mut complaints);
+        let mask_key = columns::mask_key(pipeline, &folder, hands)?;
+        let streams = streams_of(pipeline, &plan, options, mask_key.as_ref(), &mut complaints);
         let bound = match plan.bind(&config, base_url.as_deref()) {
             Ok(bound) => bound,
             Err(error) => return Err(complaints.of_binding(error, source)),
@@ -152,6 +184,7 @@ impl Destination {
                 path: whole(&parquet.path)?.to_string_lossy().into_owned(),
                 compression: parquet.compression,
                 target_file: parquet.target_file,
+                partition_by: parquet.partition_by.clone(),
             }),
             spec::Destination::Sqlite(sqlite) => Some(Self::Sqlite { path: whole(&sqlite.path)? }),
         }
@@ -162,6 +195,7 @@ fn streams_of(
     pipeline: &spec::Pipeline,
     plan: &Plan,
     options: &RunOptions,
+    mask_key: Option<&ring::hmac::Key>,
     complaints: &mut Complaints,
 ) -> Vec<StreamRun> {
     let nothing = spec::StreamOptions::default();
@@ -171,13 +205,14 @@ fn streams_of(
             for stream in plan.streams().iter().filter(|s| !s.unverified && asked(options, &s.name)) {
                 // Named on the command line is named, too.
                 let named = !options.streams.is_empty();
-                let word = Word { name: &stream.name, span: Span::default(), options: &nothing, named };
+                let word =
+                    Word { name: &stream.name, span: Span::default(), options: &nothing, named, mask_key };
                 streams.extend(stream_of(pipeline, stream, &word, options, complaints));
             }
         }
         spec::Streams::Named(named) => {
             for (name, own) in named.iter().filter(|(name, _)| asked(options, &name.value)) {
-                let word = Word { name: &name.value, span: name.span, options: own, named: true };
+                let word = Word { name: &name.value, span: name.span, options: own, named: true, mask_key };
                 match plan.stream(&name.value) {
                     Some(stream) => streams.extend(stream_of(pipeline, stream, &word, options, complaints)),
                     None => complaints.unknown_stream(name, plan),
@@ -218,6 +253,7 @@ struct Word<'a> {
     span: Span,
     options: &'a spec::StreamOptions,
     named: bool,
+    mask_key: Option<&'a ring::hmac::Key>,
 }
 
 fn stream_of(
@@ -266,7 +302,20 @@ fn stream_of(
         [field] => Some(field.clone()),
         _ => None,
     });
-    Some(StreamRun { name: word.name.to_owned(), named: word.named, key, cursor, order, disposition })
+    let columns = Columns::of(
+        &columns::Of {
+            pipeline,
+            stream,
+            options: word.options,
+            span: word.span,
+            key: &key,
+            order: order.as_deref(),
+            disposition,
+            mask_key: word.mask_key,
+        },
+        complaints,
+    );
+    Some(StreamRun { name: word.name.to_owned(), named: word.named, key, cursor, columns, disposition })
 }
 
 fn cursor_of(

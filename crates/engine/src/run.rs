@@ -114,7 +114,7 @@ fn stopped() -> Problem {
 pub(crate) fn sink_of(destination: &Destination) -> Result<Arc<dyn Sink>, sync_core::SinkError> {
     Ok(match destination {
         Destination::Sqlite { path } => Arc::new(sync_sinks::Sqlite::open(path)?),
-        Destination::Parquet { path, compression, target_file } => {
+        Destination::Parquet { path, compression, target_file, partition_by: _ } => {
             let compression = match compression {
                 sync_spec::Compression::Zstd => sync_sinks::parquet::Compression::Zstd,
                 sync_spec::Compression::Snappy => sync_sinks::parquet::Compression::Snappy,

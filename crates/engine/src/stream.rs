@@ -5,17 +5,22 @@
 //! pages, in order: an error of the reader arrives after every page that came before it was committed.
 
 mod decode;
+mod prepare;
 mod write;
 
 use std::sync::Arc;
 
 use sync_connectors::{End, Page, ReadError, ReadOptions, Reader, Step};
-use sync_core::{Ask, Checkpoint, Note, Problem, RunId, Schema, Status, StreamReport, Table, TableSpec};
+use sync_core::{
+    Ask, Begin, Checkpoint, Disposition, Note, Problem, Reject, RunId, Schema, SchemaChange, Share, Status,
+    StreamReport, Table, TableSpec,
+};
 use tokio::sync::mpsc;
 
 use crate::gate::{Gate, Held};
 use crate::plan::{RunPlan, StreamRun};
 use crate::{Hands, RunOptions};
+use prepare::Preparation;
 
 /// What leaves the reader.
 pub(crate) enum Fetched {
@@ -31,20 +36,21 @@ pub(crate) enum Fetched {
 
 /// What leaves the decoder.
 pub(crate) enum Shaped {
-    /// A page as a batch. The schema is the table's from this batch on.
-    Page {
-        page: PageBooks,
-        batch: sync_core::arrow::record_batch::RecordBatch,
-        schema: Schema,
-        changed: bool,
-        held: Held,
-    },
+    /// A page in its columns. The schema is the table's from this page on.
+    Page { page: Box<PageBooks>, parts: Vec<Part>, schema: Schema, changed: bool, held: Held },
     /// The slice begins again.
     Restart { why: Note, requests: Cost },
     /// The slice was read to its end.
     End { end: End, altered: crate::shape::Altered },
     /// Reading or decoding gave up. Nothing comes after it.
-    Failed { problem: Problem, requests: Cost },
+    Failed { problem: Problem, requests: Cost, change: Option<SchemaChange> },
+}
+
+/// Rows of a page that are all of one kind.
+pub(crate) struct Part {
+    pub batch: sync_core::arrow::record_batch::RecordBatch,
+    /// Whether they say what is deleted.
+    pub tombstones: bool,
 }
 
 /// What is left of a page when its rows are in a batch.
@@ -57,6 +63,14 @@ pub(crate) struct PageBooks {
     pub resume: sync_core::ResumePoint,
     pub requests: Cost,
     pub notes: Vec<Note>,
+    /// Rows that do not land.
+    pub rejects: Vec<Reject>,
+    /// Who the rows are that do.
+    pub ids: Vec<u128>,
+    /// What the page did to the table's columns, or would have done.
+    pub changes: Vec<SchemaChange>,
+    /// Values left out of rows that land.
+    pub dropped: u64,
 }
 
 /// What asking cost.
@@ -134,16 +148,12 @@ fn shares(memory: usize) -> (usize, usize, usize) {
 async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Problem> {
     use sync_core::Explain as _;
     let (flight, _, sink_memory) = shares(context.memory);
+    let anew = context.options.full_refresh;
+    // Of a history the past is kept: a full refresh reads everything and compares.
+    let keeps_past = stream.disposition == Disposition::History;
     let spec = TableSpec {
-        pipeline: context.plan.pipeline.clone(),
-        stream: stream.name.clone(),
-        key: stream.key.clone(),
-        order: stream.order.clone(),
-        disposition: stream.disposition,
-        deleted: None,
-        begin: if context.options.full_refresh { sync_core::Begin::Anew } else { sync_core::Begin::Continue },
-        run: context.run.clone(),
-        memory: sink_memory,
+        begin: if anew && !keeps_past { Begin::Anew } else { Begin::Continue },
+        ..stream.table(&context.plan.pipeline, &context.run, sink_memory)
     };
     let sink = context.sink.clone();
     let table = blocking(move || sink.open(&spec)).await?.map_err(|error| error.problem())?;
@@ -153,14 +163,25 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
         let close = context.store.close_interrupted(&saved.run, &stream.name, saved.books);
         close.map_err(|error| error.problem())?;
     }
-    let whole = stream.disposition == sync_core::Disposition::Replace;
-    if let Some(before) = saved.as_ref().filter(|c| !whole && opened.rows > 0 && c.key != stream.key) {
+    context
+        .store
+        .settle_rejects(&stream.name, &context.plan.destination.to_string(), saved.as_ref())
+        .map_err(|error| error.problem())?;
+    let whole = stream.disposition == Disposition::Replace;
+    if let Some(before) =
+        saved.as_ref().filter(|c| !whole && opened.rows > 0 && c.key != stream.columns.terms.key)
+    {
         return Err(another_key(stream, &before.key));
     }
+    let mut notes: Vec<Note> = saved.iter().filter_map(|c| reshaped(stream, c, &opened, whole)).collect();
     let limited = context.options.limit.is_some();
     let saved = saved.map(|c| match whole && !opened.building {
         // A position inside a slice that went into the old table says nothing about a new one.
         true => Checkpoint { resume: None, pages: 0, ..c },
+        false => c,
+    });
+    let saved = saved.map(|c| match keeps_past && anew {
+        true => Checkpoint { cursor: None, resume: None, pages: 0, slice: Share::default(), ..c },
         false => c,
     });
     let options = ReadOptions {
@@ -180,9 +201,28 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
         .bound
         .read(&stream.name, options, context.ask.clone(), hands)
         .map_err(|error| error.problem())?;
-    let schema = saved.as_ref().map(|c| c.schema.clone());
-    let writer = write::Writer::new(context, stream, opened, saved);
+    let mut schema = saved.as_ref().map(|c| c.schema.clone());
+    let kept = schema.as_mut().map(|schema| stream.columns.terms.adopt(schema)).unwrap_or_default();
+    if !kept.is_empty() && (opened.rows > 0 || opened.building) {
+        let message = format!(
+            "`types` gives {} another type than the table has, which keeps its own until --full-refresh rebuilds it",
+            kept.join(", ")
+        );
+        notes.push(Note::new("types_not_applied", message));
+    }
+    let mut writer = write::Writer::new(context, stream, opened, saved)?;
+    notes.into_iter().for_each(|note| writer.note(note));
     Ok(Opened { table, reader, writer, schema })
+}
+
+/// Rows that landed under other words about their columns stay as they are, which somebody should know.
+fn reshaped(stream: &StreamRun, saved: &Checkpoint, opened: &sync_core::Opened, whole: bool) -> Option<Note> {
+    if whole || opened.rows == 0 || saved.shaping == stream.columns.shaping {
+        return None;
+    }
+    let message = "`select`, `types` or `transform` is another than when the rows of this table landed; they stay as they \
+                   are until they change at the provider, or until --full-refresh reads everything again";
+    Some(Note::new("columns_changed", message))
 }
 
 /// Requests under way at once where nothing else says so.
@@ -197,7 +237,7 @@ fn another_key(stream: &StreamRun, before: &[String]) -> Problem {
         "the rows of {} were told apart by {}, and now they would be by {}",
         stream.name,
         named(before),
-        named(&stream.key)
+        named(&stream.columns.terms.key)
     );
     Problem::new(sync_core::Kind::Refused, "key_changed", message)
         .hint("undo that, or read everything into a new table with --full-refresh")
@@ -209,7 +249,7 @@ async fn pull(context: &Context<'_>, stream: &StreamRun, opened: Opened) -> Stre
     let gate = Gate::new(waiting);
     let (to_decode, from_fetch) = mpsc::channel(QUEUE_PAGES);
     let (to_write, from_decode) = mpsc::channel(QUEUE_PAGES);
-    let decoder = decode::Decode::new(schema, stream.key.clone(), context.run.clone(), waiting / 2);
+    let decoder = decode::Decode::new(schema, preparation(context, stream), context.run.clone(), waiting / 2);
     let decoding = tokio::task::spawn_blocking(move || decoder.run(from_fetch, &to_write));
     let writing = tokio::task::spawn_blocking(move || writer.run(table, from_decode));
     let seen = |page: &Page| {
@@ -231,6 +271,19 @@ async fn pull(context: &Context<'_>, stream: &StreamRun, opened: Opened) -> Stre
                 "this is a bug of sync; what was committed is safe, and the next run goes on from there";
             empty_report(stream, Some(Problem::new(sync_core::Kind::Failed, "internal", message).hint(hint)))
         }
+    }
+}
+
+/// What is done to every row before it lands.
+pub(crate) fn preparation(context: &Context<'_>, stream: &StreamRun) -> Preparation {
+    let columns = &stream.columns;
+    Preparation {
+        refinery: columns.refinery.clone(),
+        terms: columns.terms.clone(),
+        sent_key: stream.key.clone(),
+        mark: columns.terms.key.iter().chain(&columns.order).cloned().collect(),
+        disposition: stream.disposition,
+        scrubber: context.hands.scrubber.clone(),
     }
 }
 

@@ -198,6 +198,10 @@ pub struct Stream {
     pub records: Option<Vec<Spanned<FieldPath>>>,
     /// Only rows for which it holds.
     pub keep: Option<Condition>,
+    /// Rows for which it holds are tombstones.
+    pub deleted_when: Option<Condition>,
+    /// Types of columns, by path.
+    pub types: Vec<(Spanned<FieldPath>, sync_core::Type)>,
     /// The fields of the primary key; empty means none.
     pub key: Option<Vec<String>>,
     /// How to go on.

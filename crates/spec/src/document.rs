@@ -32,6 +32,18 @@ impl Document {
         Findings { document: self.clone(), list }
     }
 
+    /// The byte at this place of a scalar's text; all of the scalar where escapes or folding hide where that is.
+    pub fn part_of(&self, span: Span, at: usize) -> Span {
+        let raw = &self.text[span.start..span.end];
+        let quote = usize::from(raw.starts_with(['"', '\'']));
+        if raw.contains(['\\', '\n']) || raw.contains("''") {
+            return span;
+        }
+        let start = floor_boundary(&self.text, (span.start + quote + at).min(span.end));
+        let length = self.text[start..span.end].chars().next().map_or(0, char::len_utf8);
+        Span { start, end: start + length }
+    }
+
     /// Line and column of a byte, both from 1. Columns count characters, as editors do.
     pub fn place(&self, byte: usize) -> (usize, usize) {
         let byte = self.settle(byte);

@@ -22,6 +22,7 @@ mod path;
 mod quantity;
 mod reference;
 mod template;
+mod types;
 
 mod mask;
 mod render;

@@ -218,6 +218,7 @@ pub(crate) fn is_secret_word(word: &str) -> bool {
         "secretkey",
         "privatekey",
         "authkey",
+        "maskkey",
         "token",
         "secret",
         "password",

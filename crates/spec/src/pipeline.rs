@@ -3,15 +3,17 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use sync_core::Disposition;
+use sync_core::{Disposition, Type};
 
 use crate::{CursorMode, Document, FieldPath, Rate, Spanned};
 
+mod columns;
 mod destination;
 mod read;
 mod schedule;
 mod source;
 mod streams;
+mod transform;
 
 pub(crate) use read::empty;
 pub use read::pipeline_schema;
@@ -36,6 +38,8 @@ pub struct Pipeline {
     pub destination: Destination,
     /// When. Only the daemon reads it.
     pub schedule: Option<Schedule>,
+    /// The key of `mask: { …: hmac }`; absent, the environment variable `SYNC_MASK_KEY`.
+    pub mask_key: Option<SecretRef>,
 }
 
 /// `source:`.
@@ -109,6 +113,114 @@ pub struct StreamOptions {
     pub cursor: Option<Spanned<PipelineCursor>>,
     /// The write disposition.
     pub write: Option<Spanned<Disposition>>,
+    /// What happens when the table's columns would have to change.
+    pub schema: SchemaContract,
+    /// What happens to a row that cannot land.
+    pub on_bad_row: Option<BadRow>,
+    /// Bad rows of a slice, at most.
+    pub max_bad: Option<Percent>,
+    /// What becomes of rows that the provider deleted.
+    pub deletes: Option<Spanned<Deletes>>,
+    /// Which fields land.
+    pub select: Option<Vec<SelectPattern>>,
+    /// Types that are given, not found.
+    pub types: Vec<(Spanned<FieldPath>, Type)>,
+    /// What is done to a row before it is written anywhere.
+    pub transform: Vec<Step>,
+}
+
+/// `schema:`. Absent parts come from `defaults`, then they are [`Contract::Evolve`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SchemaContract {
+    /// A row has a field that the table has no column for.
+    pub new_columns: Option<Contract>,
+    /// A value is not of its column's type.
+    pub type_change: Option<Contract>,
+}
+
+/// What happens when a table's columns would have to change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Contract {
+    /// The table follows.
+    #[default]
+    Evolve,
+    /// The stream stops.
+    Freeze,
+    /// The row is set aside.
+    Quarantine,
+    /// The row lands without the value.
+    DropValue,
+}
+
+impl Contract {
+    /// The word in a pipeline file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Evolve => "evolve",
+            Self::Freeze => "freeze",
+            Self::Quarantine => "quarantine",
+            Self::DropValue => "drop_value",
+        }
+    }
+}
+
+/// `on_bad_row:`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BadRow {
+    /// It is set aside.
+    #[default]
+    Quarantine,
+    /// The stream stops.
+    Fail,
+}
+
+/// A share of a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Percent {
+    /// From 0 to a million.
+    pub millionths: u32,
+}
+
+/// `deletes:`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deletes {
+    /// The column that marks a deleted row, which then stays.
+    pub mark: Option<Spanned<String>>,
+}
+
+/// One pattern of `select:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectPattern {
+    /// Whether what fits is kept, or left out.
+    pub keeps: bool,
+    /// Names, in which `*` stands for any letters.
+    pub path: FieldPath,
+    /// Where it stands.
+    pub span: crate::Span,
+}
+
+/// One step of `transform:`. Expressions are CEL.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Leaves out rows for which it is false.
+    KeepIf(Spanned<String>),
+    /// Columns, and what makes them.
+    Set(Vec<(Spanned<String>, Spanned<String>)>),
+    /// Paths, and how they are masked.
+    Mask(Vec<(Spanned<FieldPath>, Mask)>),
+    /// Fields, and what they are called from here on.
+    Rename(Vec<(Spanned<String>, Spanned<String>)>),
+}
+
+/// How a value is made unreadable. Null stays null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// `***`.
+    Redact,
+    /// HMAC-SHA256 with a key.
+    Hmac,
+    /// The last four characters stay.
+    Partial,
 }
 
 /// `cursor:` of a stream in a pipeline.
@@ -143,6 +255,30 @@ pub struct ParquetDestination {
     pub compression: Compression,
     /// A file is closed when it has about this many bytes.
     pub target_file: u64,
+    /// The folders that files are sorted into.
+    pub partition_by: Option<PartitionBy>,
+}
+
+/// `partition_by:`, a field or a unit of time of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionBy {
+    /// The field.
+    pub field: String,
+    /// The unit; absent where each value has a folder.
+    pub unit: Option<TimeUnit>,
+}
+
+/// A unit of time, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// `year(…)`
+    Year,
+    /// `month(…)`
+    Month,
+    /// `day(…)`
+    Day,
+    /// `hour(…)`
+    Hour,
 }
 
 /// How Parquet pages are packed.

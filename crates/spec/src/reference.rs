@@ -96,7 +96,7 @@ impl Form for Referring {
 }
 
 /// Where one secret is. Whatever else stands there may be the secret itself, so nothing of it is repeated.
-struct OneSecret;
+pub(crate) struct OneSecret;
 
 impl Form for OneSecret {
     type Value = SecretRef;

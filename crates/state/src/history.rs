@@ -8,7 +8,7 @@ use serde_json::Value;
 use sync_core::{Checkpoint, Timestamp};
 
 use crate::ledger::{id, json, moment, unreadable};
-use crate::rows::{CheckpointRow, SchemaRow};
+use crate::rows::{Cause, CheckpointRow, SchemaRow};
 
 /// Checkpoints kept per stream and destination.
 pub(crate) const CHECKPOINTS_MAX: u32 = 100;
@@ -16,14 +16,20 @@ pub(crate) const CHECKPOINTS_MAX: u32 = 100;
 type Result<T> = rusqlite::Result<T>;
 
 /// Adds a checkpoint, and its schema if that is another than before; forgets the oldest.
-pub(crate) fn add(tx: &Transaction, stream: &str, destination: &str, checkpoint: &Checkpoint) -> Result<()> {
+pub(crate) fn add(
+    tx: &Transaction,
+    stream: &str,
+    destination: &str,
+    checkpoint: &Checkpoint,
+    cause: Cause,
+) -> Result<()> {
     let mut document = serde_json::to_value(checkpoint).expect("a checkpoint has text keys");
     let schema = document.as_object_mut().and_then(|d| d.remove("schema")).unwrap_or_default();
     let at = checkpoint.at.to_string();
     let schema_id = schema_id(tx, stream, destination, checkpoint, &at, &schema)?;
     tx.prepare(
-        "insert into checkpoints (stream, destination, sequence, run, at, schema_id, checkpoint)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "insert into checkpoints (stream, destination, sequence, run, at, schema_id, checkpoint, cause)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         stream,
@@ -32,7 +38,8 @@ pub(crate) fn add(tx: &Transaction, stream: &str, destination: &str, checkpoint:
         checkpoint.run.as_str(),
         at,
         schema_id,
-        json(&document)
+        json(&document),
+        cause.as_str()
     ])?;
     tx.prepare(
         "delete from checkpoints where id in
@@ -70,19 +77,29 @@ fn schema_id(
 /// The newest checkpoints of a stream, newest first; of every destination where none is named.
 pub(crate) fn checkpoints(
     connection: &Connection,
+    format: i64,
     stream: &str,
     destination: Option<&str>,
     limit: u32,
 ) -> Result<Vec<CheckpointRow>> {
-    let mut query = connection.prepare(
-        "select c.stream, c.destination, c.checkpoint, s.schema
+    let cause = if format >= 2 { "c.cause" } else { "'commit'" };
+    let mut query = connection.prepare(&format!(
+        "select c.stream, c.destination, c.checkpoint, s.schema, c.id, {cause}
          from checkpoints c join schemas s on s.id = c.schema_id
-         where c.stream = ?1 and (?2 is null or c.destination = ?2) order by c.id desc limit ?3",
-    )?;
+         where c.stream = ?1 and (?2 is null or c.destination = ?2) order by c.id desc limit ?3"
+    ))?;
     let rows = query.query_map(params![stream, destination, limit], |row| {
         let (document, schema): (String, String) = (row.get(2)?, row.get(3)?);
         let checkpoint = joined(&document, &schema).map_err(|e| unreadable(2, e.to_string()))?;
-        Ok(CheckpointRow { stream: row.get(0)?, destination: row.get(1)?, checkpoint })
+        let cause: String = row.get(5)?;
+        let cause = Cause::parse(&cause).ok_or_else(|| unreadable(5, format!("`{cause}` is no cause")))?;
+        Ok(CheckpointRow {
+            version: row.get(4)?,
+            cause,
+            stream: row.get(0)?,
+            destination: row.get(1)?,
+            checkpoint,
+        })
     })?;
     rows.collect()
 }

@@ -98,6 +98,13 @@ pub(crate) fn stream_ended(tx: &Transaction, run: &RunId, report: &StreamReport)
             json(report)
         ],
     )?;
+    // A full refresh forgets the checkpoint that would have closed the books of a process that died; what the ledger
+    // had of them last is as near as can be known.
+    tx.execute(
+        "update streams set status = 'interrupted' where stream = ?1 and status = 'running'
+         and run in (select run from runs where status = 'interrupted')",
+        [&report.stream],
+    )?;
     Ok(())
 }
 

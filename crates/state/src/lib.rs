@@ -2,7 +2,8 @@
 //! the lock that keeps two processes from running it at once.
 //!
 //! Nothing here is proof. The proof of how far a stream got lies in the destination, committed with the rows
-//! it covers; what is kept here is written afterwards, for people, and may be deleted at any time.
+//! it covers; what is kept here is written afterwards, for people, and may be deleted at any time. But for the rows
+//! that were set aside: they are nowhere else, and are written before the commit that leaves them out.
 //!
 //! One pipeline is two files: `DIR/NAME.db`, a SQLite database, and `DIR/NAME.lock`.
 
@@ -10,6 +11,7 @@ mod error;
 mod history;
 mod ledger;
 mod lock;
+mod rejects;
 mod rows;
 mod store;
 mod tables;
@@ -17,5 +19,9 @@ mod tables;
 mod tests;
 
 pub use error::StateError;
-pub use rows::{CheckpointRow, Interrupted, InterruptedStream, RunRow, RunStatus, SchemaRow, StreamRow};
+pub use rejects::Rejects;
+pub use rows::{
+    Cause, CheckpointRow, Interrupted, InterruptedStream, RejectCount, RejectRow, RunRow, RunStatus,
+    SchemaRow, StreamRow,
+};
 pub use store::{History, Store};

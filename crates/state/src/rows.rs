@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
-use sync_core::{Books, Checkpoint, RunId, Schema, Status, Timestamp};
+use sync_core::{Books, Checkpoint, Reject, RunId, Schema, Status, Timestamp};
 
 /// How a run or one of its streams stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,9 +96,45 @@ pub struct InterruptedStream {
     pub books: Books,
 }
 
+/// What made a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A run committed rows.
+    Commit,
+    /// Somebody made the stream begin anew.
+    Reset,
+    /// Somebody took it back to where it was before.
+    Rewind,
+    /// Rows that had been set aside landed.
+    Retry,
+}
+
+impl Cause {
+    /// The cause as it is stored and printed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Reset => "reset",
+            Self::Rewind => "rewind",
+            Self::Retry => "retry",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Commit, Self::Reset, Self::Rewind, Self::Retry]
+            .into_iter()
+            .find(|cause| cause.as_str() == text)
+    }
+}
+
 /// A checkpoint of the past.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CheckpointRow {
+    /// Its number, which grows with every checkpoint of the pipeline and is never used again.
+    pub version: i64,
+    /// What made it.
+    pub cause: Cause,
     /// The stream.
     pub stream: String,
     /// The destination.
@@ -120,4 +156,33 @@ pub struct SchemaRow {
     pub at: Timestamp,
     /// The types.
     pub schema: Schema,
+}
+
+/// A row that was set aside.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RejectRow {
+    /// Its number, never used again.
+    pub id: i64,
+    /// The stream.
+    pub stream: String,
+    /// The destination that it did not reach.
+    pub destination: String,
+    /// The run that set it aside.
+    pub run: RunId,
+    /// The row and why.
+    #[serde(flatten)]
+    pub reject: Reject,
+}
+
+/// How many rows of a stream were set aside for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RejectCount {
+    /// The stream.
+    pub stream: String,
+    /// The reason.
+    pub code: String,
+    /// The field that is to blame, where it is one.
+    pub field: Option<String>,
+    /// How many.
+    pub rows: u64,
 }

@@ -9,8 +9,8 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 use sync_core::{Books, Checkpoint, RunId, RunReport, StreamReport, Timestamp};
 
 use crate::lock::Lock;
-use crate::rows::{CheckpointRow, Interrupted, RunRow, SchemaRow};
-use crate::{StateError, history, ledger, tables};
+use crate::rows::{Cause, CheckpointRow, Interrupted, RunRow, SchemaRow};
+use crate::{StateError, history, ledger, rejects, tables};
 
 /// How long to wait for a program that looks into the database while we write.
 const BUSY: Duration = Duration::from_secs(10);
@@ -29,6 +29,8 @@ pub struct Store {
 pub struct History {
     connection: Mutex<Connection>,
     path: PathBuf,
+    /// The form of the database.
+    format: i64,
 }
 
 impl Store {
@@ -47,7 +49,9 @@ impl Store {
         connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).map_err(sql)?;
         connection.pragma_update(None, "synchronous", "full").map_err(sql)?;
         tables::prepare(&mut connection, &database)?;
-        Ok(Self { history: History { connection: Mutex::new(connection), path: database }, _lock: lock })
+        let format = tables::FORMAT;
+        let history = History { connection: Mutex::new(connection), path: database, format };
+        Ok(Self { history, _lock: lock })
     }
 
     /// Opens a run. Runs still open belong to dead processes, since we hold the lock: they become
@@ -66,9 +70,21 @@ impl Store {
         checkpoint: &Checkpoint,
     ) -> Result<(), StateError> {
         self.write(|tx| {
-            history::add(tx, stream, destination, checkpoint)?;
+            history::add(tx, stream, destination, checkpoint, Cause::Commit)?;
+            rejects::committed(tx, run, stream, destination, checkpoint.sequence)?;
             ledger::committed(tx, run, stream, destination, &checkpoint.books)
         })
+    }
+
+    /// Keeps a copy of a checkpoint that something else than a run has made.
+    pub fn record_change(
+        &self,
+        stream: &str,
+        destination: &str,
+        checkpoint: &Checkpoint,
+        cause: Cause,
+    ) -> Result<(), StateError> {
+        self.write(|tx| history::add(tx, stream, destination, checkpoint, cause))
     }
 
     /// Closes the books of a stream of a run.
@@ -119,7 +135,10 @@ impl Store {
             .expect("a pragma");
     }
 
-    fn write<T>(&self, work: impl FnOnce(&Transaction) -> rusqlite::Result<T>) -> Result<T, StateError> {
+    pub(crate) fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction) -> rusqlite::Result<T>,
+    ) -> Result<T, StateError> {
         let mut connection = self.history.connection();
         let done = connection.transaction().and_then(|tx| {
             let done = work(&tx)?;
@@ -143,7 +162,7 @@ impl History {
         connection.busy_timeout(BUSY).map_err(sql)?;
         // Format 0 is a database whose first process died before it made the tables.
         let format = tables::format_of(&connection, &database)?;
-        Ok((format > 0).then(|| Self { connection: Mutex::new(connection), path: database }))
+        Ok((format > 0).then(|| Self { connection: Mutex::new(connection), path: database, format }))
     }
 
     /// The newest runs, newest first.
@@ -163,7 +182,7 @@ impl History {
         destination: Option<&str>,
         limit: u32,
     ) -> Result<Vec<CheckpointRow>, StateError> {
-        self.read(|c| history::checkpoints(c, stream, destination, limit))
+        self.read(|c| history::checkpoints(c, self.format, stream, destination, limit))
     }
 
     /// Every schema the stream's tables ever had, newest first.
@@ -171,8 +190,16 @@ impl History {
         self.read(|c| history::schemas(c, stream))
     }
 
-    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StateError> {
+    pub(crate) fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StateError> {
         work(&self.connection()).map_err(|e| StateError::sqlite(&self.path, e))
+    }
+
+    /// Whether the database is of a form that has rejects; one that is only looked at may be older.
+    pub(crate) fn has_rejects(&self) -> bool {
+        self.format >= 2
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

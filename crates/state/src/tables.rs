@@ -10,7 +10,8 @@ use crate::StateError;
 const APPLICATION: i64 = 0x7379_6e63;
 
 /// Each step leads from the format of its index to the next. A step that was released never changes.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     create table runs (
         run text primary key,
         started text not null,
@@ -52,7 +53,32 @@ const STEPS: &[&str] = &["
         checkpoint text not null
     ) strict;
     create index checkpoints_of on checkpoints (stream, destination, id);
-"];
+",
+    "
+    alter table checkpoints add column cause text not null default 'commit';
+    create table rejects (
+        id integer primary key autoincrement,
+        stream text not null,
+        destination text not null,
+        run text not null,
+        sequence integer not null,
+        committed integer not null,
+        page integer not null,
+        row integer not null,
+        code text not null,
+        field text,
+        message text not null,
+        raw text,
+        bytes integer not null,
+        hash text not null,
+        identity text,
+        at text not null
+    ) strict;
+    create index rejects_of on rejects (stream, destination, id);
+    create index rejects_by_hash on rejects (stream, destination, hash);
+    create index rejects_by_identity on rejects (stream, destination, identity);
+",
+];
 
 /// The newest format.
 pub(crate) const FORMAT: i64 = STEPS.len() as i64;

@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use sync_core::{
-    Books, Checkpoint, Digits, Explain, Kind, Problem, ResumePoint, RunId, RunReport, Schema, Status,
+    Books, Checkpoint, Digits, Explain, Kind, Problem, Reject, ResumePoint, RunId, RunReport, Schema, Status,
     StreamReport, Timestamp, Type,
 };
 
-use crate::{History, RunStatus, StateError, Store};
+use crate::{Cause, History, Rejects, RunStatus, StateError, Store};
 
 const DESTINATION: &str = "sqlite:/tmp/out.db";
 
@@ -197,6 +197,20 @@ fn the_books_of_a_dead_run_are_closed_once() {
     let streams: Vec<_> =
         row.streams.iter().map(|s| (s.stream.as_str(), s.status.as_str(), s.books.fetched)).collect();
     assert_eq!(streams, [("a", "done", 5), ("b", "interrupted", 20), ("c", "interrupted", 40)]);
+}
+
+#[test]
+fn books_that_no_checkpoint_closed_are_closed_by_the_next_run_of_the_stream() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    begin(&store, "r1", 0);
+    commit(&store, "r1", 1);
+    begin(&store, "r2", 10);
+    store.record_stream(&run("r2"), &stream_report("b", Status::Done, 1)).expect("a stream ends");
+    let first = || store.history().run(&run("r1")).expect("readable").expect("the run").streams[0].status;
+    assert_eq!(first(), RunStatus::Running, "that was another stream");
+    store.record_stream(&run("r2"), &stream_report("a", Status::Done, 1)).expect("a stream ends");
+    assert_eq!(first(), RunStatus::Interrupted);
 }
 
 #[test]
@@ -417,4 +431,147 @@ fn hold(dir: &Path) {
     std::io::stdout().write_all(b"\nheld\n").expect("somebody listens");
     // Ends when it is killed, or when the process that started it is gone.
     let _ = std::io::stdin().read(&mut [0]);
+}
+
+fn reject(n: u64, identity: &str) -> Reject {
+    Reject {
+        page: n,
+        row: 3,
+        code: "type_change".to_owned(),
+        field: Some("mrr".to_owned()),
+        message: "no number".to_owned(),
+        raw: Some(format!("{{\"id\":{n}}}")),
+        bytes: 8,
+        hash: format!("{n:032x}"),
+        identity: Some(identity.to_owned()),
+        at: at(n as i64),
+    }
+}
+
+/// The numbers of the rows that are set aside, as `raw` has them.
+fn waiting(store: &Store) -> Vec<u64> {
+    let all = store.history().rejects(&Rejects { limit: 100, ..Rejects::default() }).expect("rejects");
+    all.iter().map(|row| row.reject.page).collect()
+}
+
+fn set_aside(store: &Store, of: &str, sequence: u64, rows: &[(u64, &str)]) {
+    let rejects: Vec<_> = rows.iter().map(|(n, identity)| reject(*n, identity)).collect();
+    store.quarantine(&run(of), "a", DESTINATION, sequence, &rejects).expect("set aside");
+}
+
+fn commit(store: &Store, of: &str, sequence: u64) {
+    store.record_commit(&run(of), "a", DESTINATION, &checkpoint(of, sequence, &["x"])).expect("a commit");
+}
+
+#[test]
+fn a_reject_counts_once_its_commit_came_about() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    begin(&store, "r1", 0);
+    set_aside(&store, "r1", 1, &[(1, "k1")]);
+    assert_eq!(waiting(&store), [] as [u64; 0]);
+    commit(&store, "r1", 1);
+    assert_eq!(waiting(&store), [1]);
+    // The process dies between the two: the destination tells what became of the commit.
+    set_aside(&store, "r1", 2, &[(2, "k2")]);
+    set_aside(&store, "r1", 3, &[(3, "k3")]);
+    store.settle_rejects("a", DESTINATION, Some(&checkpoint("r1", 2, &["x"]))).expect("settled");
+    assert_eq!(waiting(&store), [1, 2]);
+    set_aside(&store, "r1", 3, &[(3, "k3")]);
+    store.settle_rejects("a", DESTINATION, Some(&checkpoint("another", 9, &["x"]))).expect("settled");
+    set_aside(&store, "r1", 3, &[(3, "k3")]);
+    store.settle_rejects("a", DESTINATION, None).expect("settled");
+    assert_eq!(waiting(&store), [1, 2]);
+}
+
+#[test]
+fn a_row_is_set_aside_once_however_often_it_comes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    begin(&store, "r1", 0);
+    set_aside(&store, "r1", 1, &[(1, "k1"), (2, "k2"), (1, "k1")]);
+    commit(&store, "r1", 1);
+    assert_eq!(waiting(&store), [2, 1]);
+    begin(&store, "r2", 10);
+    set_aside(&store, "r2", 2, &[(2, "k2")]);
+    // Another version of the row with the first key.
+    set_aside(&store, "r2", 2, &[(5, "k1")]);
+    assert_eq!(waiting(&store), [2, 1], "nothing goes before its successor is certain");
+    commit(&store, "r2", 2);
+    assert_eq!(waiting(&store), [2, 5]);
+    let counts = store.history().count_rejects().expect("counts");
+    assert_eq!(
+        (counts[0].rows, counts[0].code.as_str(), counts[0].field.as_deref()),
+        (2, "type_change", Some("mrr"))
+    );
+}
+
+#[test]
+fn rejects_go_when_their_rows_land_or_their_table_is_rebuilt() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    begin(&store, "r1", 0);
+    set_aside(&store, "r1", 1, &[(1, "k1"), (2, "k2"), (3, "k3")]);
+    commit(&store, "r1", 1);
+    assert_eq!(store.open_rejects_identities("a", DESTINATION).expect("keys"), ["k1", "k2", "k3"]);
+    store.supersede_rejects("a", DESTINATION, &["k2".to_owned()]).expect("superseded");
+    assert_eq!(waiting(&store), [1, 3]);
+    let first = store.history().rejects(&Rejects { limit: 1, ..Rejects::default() }).expect("rejects")[0].id;
+    store.forget_rejects(&[first]).expect("forgotten");
+    assert_eq!(waiting(&store), [3]);
+    assert_eq!(store.history().reject(first).expect("read"), None);
+
+    store.record_stream(&run("r1"), &stream_report("a", Status::Done, 3)).expect("a stream ends");
+    for (name, second) in [("r2", 10), ("r3", 20)] {
+        begin(&store, name, second);
+        set_aside(&store, name, second as u64, &[(second as u64, name)]);
+        commit(&store, name, second as u64);
+    }
+    store.forget_rejects_of_the_table_before("a", DESTINATION).expect("forgotten");
+    assert_eq!(waiting(&store), [10, 20]);
+}
+
+/// The first form, as it was released.
+const FORM_1: &str = "
+    pragma application_id = 0x73796e63;
+    pragma user_version = 1;
+    create table runs (run text primary key, started text not null, ended text, status text not null, error text,
+        report text) strict, without rowid;
+    create table streams (run text not null, stream text not null, destination text, status text not null,
+        fetched integer not null, loaded integer not null, deduplicated integer not null, filtered integer not null,
+        quarantined integer not null, report text, primary key (run, stream)) strict, without rowid;
+    create table schemas (id integer primary key, stream text not null, destination text not null, run text not null,
+        at text not null, schema text not null) strict;
+    create index schemas_of on schemas (stream, destination, id);
+    create table checkpoints (id integer primary key, stream text not null, destination text not null,
+        sequence integer not null, run text not null, at text not null,
+        schema_id integer not null references schemas (id), checkpoint text not null) strict;
+    create index checkpoints_of on checkpoints (stream, destination, id);
+    insert into runs values ('r1', '2026-11-25T10:00:00.000000Z', '2026-11-25T10:01:00.000000Z', 'done', null, null);
+    insert into streams values ('r1', 'a', 'sqlite:///x.db', 'done', 10, 10, 0, 0, 0, null);
+    insert into schemas values (1, 'a', 'sqlite:///x.db', 'r1', '2026-11-25T10:00:30.000000Z',
+        '[{\"name\":\"x\",\"field\":\"x\",\"type\":\"int\",\"settled\":true,\"digits\":{\"whole\":1,\"scale\":0,\"wide\":false}}]');
+    insert into checkpoints values (7, 'a', 'sqlite:///x.db', 3, 'r1', '2026-11-25T10:00:30.000000Z', 1,
+        '{\"format\":1,\"sequence\":3,\"run\":\"r1\",\"at\":\"2026-11-25T10:00:30.000000Z\",\"cursor\":null,\"resume\":null,\"pages\":0,\"books\":{\"fetched\":10,\"loaded\":10,\"deduplicated\":0,\"filtered\":0,\"quarantined\":0},\"key\":[\"x\"]}');
+";
+
+#[test]
+fn a_state_of_the_first_form_is_read_as_it_is_and_brought_to_the_second() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let old = rusqlite::Connection::open(dir.path().join("p.db")).expect("a database");
+    old.execute_batch(FORM_1).expect("the first form");
+    drop(old);
+    let look = History::open(dir.path(), "p").expect("a state").expect("it ran");
+    let before = look.checkpoints("a", None, 10).expect("checkpoints");
+    assert_eq!((before[0].version, before[0].cause, before[0].checkpoint.sequence), (7, Cause::Commit, 3));
+    assert_eq!(look.rejects(&Rejects::default()).expect("none"), []);
+    drop(look);
+    let store = open(dir.path());
+    assert_eq!(store.checkpoints("a", None, 10).expect("checkpoints"), before);
+    assert_eq!(store.runs(10).expect("runs")[0].streams[0].books, books(10));
+    begin(&store, "r2", 2_000_000_000);
+    set_aside(&store, "r2", 4, &[(1, "k1")]);
+    commit(&store, "r2", 4);
+    assert_eq!(waiting(&store), [1]);
+    assert!(store.checkpoints("a", None, 1).expect("checkpoints")[0].version > 7);
 }

@@ -396,8 +396,8 @@ async fn load(reader: &mut Reader, pages: usize) -> Loaded {
 fn take(loaded: &mut Loaded, page: Page) {
     assert_eq!(page.fetched, page.rows.len() as u64 + page.filtered + page.deduplicated);
     let body = std::str::from_utf8(&page.body).expect("a page is UTF-8");
-    for range in &page.rows {
-        let row = &body[range.start as usize..range.end as usize];
+    for row in &page.rows {
+        let row = &body[row.range.start as usize..row.range.end as usize];
         let Some(json::Value::Text(id)) = json::get(row, &["id".to_owned()]) else { panic!("{row}") };
         loaded.ids.push(id[1..].parse().expect("a number after the r"));
     }

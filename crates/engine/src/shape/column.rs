@@ -35,6 +35,8 @@ pub(super) enum Values {
 /// One column of the batch that is being built.
 pub(super) struct Column {
     values: Values,
+    /// Whether somebody gave it its type, which values are then read as wherever nothing of them is lost.
+    declared: bool,
     /// The extent of the numbers appended.
     pub digits: Digits,
     /// What was not stored quite as it was sent.
@@ -43,7 +45,8 @@ pub(super) struct Column {
 
 impl Column {
     /// A column with room for so many rows.
-    pub(super) fn new(ty: Type, settled: bool, rows: usize) -> Self {
+    pub(super) fn new(column: &sync_core::Column, rows: usize) -> Self {
+        let (ty, settled) = (column.ty, column.settled);
         // The text room is a guess of 16 bytes a value; growing is cheaper than asking for too much.
         let text = || StringBuilder::with_capacity(rows, rows * 16);
         let values = match ty {
@@ -64,7 +67,7 @@ impl Column {
             }
             Type::Local => Values::Local(TimestampMicrosecondBuilder::with_capacity(rows)),
         };
-        Self { values, digits: Digits::default(), altered: Altered::default() }
+        Self { values, declared: column.declared, digits: Digits::default(), altered: Altered::default() }
     }
 
     /// Takes a value, or says that the type must give way.
@@ -107,6 +110,37 @@ impl Column {
             }
             (Values::Json(b), value) => append_json(b, value),
             (_, Value::Null) => self.append_null(),
+            (_, value) if self.declared => return self.append_as_declared(value),
+            _ => return Err(Misfit),
+        }
+        Ok(())
+    }
+
+    /// Takes a value of another kind for a type that somebody gave: the digits or the word that a text holds, the
+    /// text of a scalar or of JSON. An empty text is null, as it is in columns of dates.
+    #[cold]
+    fn append_as_declared(&mut self, value: &Value<'_>) -> Result<(), Misfit> {
+        match (&mut self.values, value) {
+            (Values::Text(b), Value::Number(text) | Value::Nested(text)) => b.append_value(text),
+            (Values::Text(b), Value::Bool(value)) => b.append_value(if *value { "true" } else { "false" }),
+            (
+                Values::Int(_) | Values::Float(_) | Values::Decimal(..) | Values::Bool(_),
+                Value::Text(text),
+            ) => match text.as_ref() {
+                "" => {
+                    self.altered.emptied += 1;
+                    self.append_null();
+                }
+                "true" | "false" if matches!(self.values, Values::Bool(_)) => {
+                    return self.append(&Value::Bool(text == "true"));
+                }
+                text => match sync_connectors::json::value(text) {
+                    Ok(number @ Value::Number(_)) if !matches!(self.values, Values::Bool(_)) => {
+                        return self.append(&number);
+                    }
+                    _ => return Err(Misfit),
+                },
+            },
             _ => return Err(Misfit),
         }
         Ok(())

@@ -1,11 +1,12 @@
 //! Rows as they were sent, into Arrow batches.
 //!
 //! A page is read once, straight into the builders of its batch, against the pinned schema. A row that the
-//! schema cannot hold (a new field, a value of another type) makes the whole page look at itself: what it
-//! needs is joined to the schema, the table follows, and the page is read again. That is rare, and what it
-//! costs is one page.
+//! schema cannot hold (a new field, a value of another type) makes the whole page look at itself, row by row:
+//! the schema contract says whether the table follows, the row is set aside, the value is left out or the
+//! stream stops; then the page is read again. That is rare, and what it costs is one page.
 
 mod column;
+mod judge;
 mod number;
 mod observe;
 
@@ -17,6 +18,7 @@ use sync_core::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, Ti
 use sync_core::{RunId, Schema, Timestamp};
 
 use column::Column;
+pub(crate) use judge::{Aside, Stopped, Terms, excerpt};
 use observe::Seen;
 
 /// Rows of a page, each the text of one JSON object.
@@ -30,25 +32,6 @@ pub(crate) struct Rows<'a> {
 impl<'a> Rows<'a> {
     fn iter(&self) -> impl Iterator<Item = &'a str> + '_ {
         self.ranges.iter().map(|r| &self.body[r.start as usize..r.end as usize])
-    }
-}
-
-/// A row that is not JSON, by its number in the page, counted from 1.
-#[derive(Debug)]
-pub(crate) struct BadRow {
-    number: usize,
-    error: JsonError,
-}
-
-impl std::fmt::Display for BadRow {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "row {} is {}", self.number, self.error)
-    }
-}
-
-impl BadRow {
-    fn at(index: usize) -> impl Fn(JsonError) -> Self {
-        move |error| Self { number: index + 1, error }
     }
 }
 
@@ -76,22 +59,24 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Takes notice of the rows of a page.
-    pub(crate) fn take(&mut self, rows: &Rows<'_>) -> Result<(), BadRow> {
-        for (index, row) in rows.iter().enumerate() {
-            let mut expected = 0;
-            json::each_field(row, |name, value| {
-                let place = match self.fields.get(expected) {
-                    Some((field, _)) if field == name => expected,
-                    _ => self.place(name),
-                };
-                self.fields[place].1.take(&value);
-                expected = place + 1;
+    /// Takes notice of the rows of a page. One that cannot be read has no say; whoever loads it says what it is.
+    pub(crate) fn take(&mut self, rows: &Rows<'_>) {
+        let mut values = Vec::new();
+        for row in rows.iter() {
+            values.clear();
+            let read = json::each_field(row, |name, value| {
+                values.push((name.to_owned(), value));
                 Ok::<_, JsonError>(())
-            })
-            .map_err(BadRow::at(index))?;
+            });
+            if read.is_ok() {
+                values.iter().for_each(|(name, value)| self.take_value(name, value));
+            }
         }
-        Ok(())
+    }
+
+    fn take_value(&mut self, name: &str, value: &Value<'_>) {
+        let place = self.place(name);
+        self.fields[place].1.take(value);
     }
 
     fn place(&mut self, name: &str) -> usize {
@@ -106,28 +91,44 @@ impl Sample {
     /// The schema of a new table: its fields in the order they were first seen.
     ///
     /// A field of the key is never found to be a date: should it give way to text one day, the keys that are
-    /// stored would not read as they were sent, and rows would not be told apart by them.
-    pub(crate) fn pin(&self, key: &[String]) -> Schema {
+    /// stored would not read as they were sent, and rows would not be told apart by them. Types that somebody
+    /// gave are taken as they are, with the columns that no row has had yet at the end.
+    pub(crate) fn pin(&self, terms: &Terms) -> Schema {
         let mut schema = Schema::default();
         for (field, seen) in &self.fields {
-            schema.add(field, seen.ty(!key.contains(field)), seen.settled(), seen.digits());
+            add(&mut schema, field, seen, !terms.key.contains(field), terms);
+        }
+        for (field, _) in &terms.declared {
+            if schema.of_field(field).is_none() {
+                add(&mut schema, field, &Seen::default(), false, terms);
+            }
         }
         schema
     }
 
-    /// The schema with what these rows need on top: new columns at its end, wider types in place.
+    /// The schema with what these rows need on top: new columns at its end where they may come, wider types in
+    /// place where `may_change` lets them.
     ///
     /// A column of a pinned table is never found to be a date, however its first values read: that is for
     /// the rows that pinned the table to decide, so that no split into pages changes the outcome.
-    pub(crate) fn widen(&self, schema: &Schema) -> Schema {
+    pub(crate) fn widen(
+        &self,
+        schema: &Schema,
+        terms: &Terms,
+        may_add: bool,
+        may_change: impl Fn(usize) -> bool,
+    ) -> Schema {
         let mut wider = schema.clone();
         for (field, seen) in &self.fields {
-            let Some(column) = wider.columns.iter_mut().find(|c| c.field == *field) else {
-                wider.add(field, seen.ty(false), seen.settled(), seen.digits());
+            let Some(place) = wider.columns.iter().position(|c| c.field == *field) else {
+                if may_add {
+                    add(&mut wider, field, seen, false, terms);
+                }
                 continue;
             };
+            let column = &mut wider.columns[place];
             column.digits = column.digits.join(seen.digits());
-            if !seen.settled() {
+            if !seen.settled() || column.declared || !may_change(place) {
                 continue;
             }
             let dates = column.ty;
@@ -139,6 +140,20 @@ impl Sample {
             column.settled = true;
         }
         wider
+    }
+}
+
+/// Adds a column: of the type that somebody gave, else of that which its values need.
+fn add(schema: &mut Schema, field: &str, seen: &Seen, dates: bool, terms: &Terms) {
+    let given = terms.given(field);
+    schema.add(
+        field,
+        given.unwrap_or_else(|| seen.ty(dates)),
+        given.is_some() || seen.settled(),
+        seen.digits(),
+    );
+    if let Some(column) = schema.columns.last_mut() {
+        column.declared = given.is_some();
     }
 }
 
@@ -156,7 +171,7 @@ pub(crate) struct Shaped {
 pub(crate) enum Outcome {
     /// It fits.
     Fits(Shaped),
-    /// The schema must give way first.
+    /// Its rows have to be judged first.
     Drift,
 }
 
@@ -169,16 +184,22 @@ pub(crate) struct Decoder {
     sequence: i64,
 }
 
-/// A row did not fit.
-enum Stop {
-    Drift,
-    Json(JsonError),
+/// A row did not fit, or could not be read.
+struct Drift;
+
+impl From<JsonError> for Drift {
+    fn from(_: JsonError) -> Self {
+        Self
+    }
 }
 
-impl From<JsonError> for Stop {
-    fn from(error: JsonError) -> Self {
-        Self::Json(error)
-    }
+/// What a page may be read past, once its rows were judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Leniency {
+    /// Fields without a column.
+    pub unknown: bool,
+    /// Values that their column cannot hold.
+    pub misfits: bool,
 }
 
 impl Decoder {
@@ -200,25 +221,31 @@ impl Decoder {
         &self.schema
     }
 
-    /// Reads the rows, or says that the schema must give way; in that case nothing was read.
-    pub(crate) fn decode(&mut self, rows: &Rows<'_>) -> Result<Outcome, BadRow> {
-        let count = rows.ranges.len();
-        let mut columns: Vec<_> =
-            self.schema.columns.iter().map(|c| Column::new(c.ty, c.settled, count)).collect();
+    /// Reads the rows, or says that they have to be judged; in that case nothing was read.
+    pub(crate) fn decode(&mut self, rows: &Rows<'_>, lenient: Leniency) -> Outcome {
+        let mut columns = self.columns(rows.ranges.len());
         let mut slots: Vec<Value<'_>> = Vec::new();
-        for (index, row) in rows.iter().enumerate() {
-            match self.read(row, &mut slots, &mut columns) {
-                Ok(()) => {}
-                Err(Stop::Drift) => return Ok(Outcome::Drift),
-                Err(Stop::Json(error)) => return Err(BadRow::at(index)(error)),
+        for row in rows.iter() {
+            if self.read(row, &mut slots, &mut columns, lenient).is_err() {
+                return Outcome::Drift;
             }
         }
-        Ok(Outcome::Fits(self.finish(columns, rows)))
+        Outcome::Fits(self.finish(columns, rows))
+    }
+
+    fn columns(&self, rows: usize) -> Vec<Column> {
+        self.schema.columns.iter().map(|column| Column::new(column, rows)).collect()
     }
 
     /// Reads one row: each field goes to its column's slot, so that of a field sent twice the last one
     /// counts, then every slot to its column.
-    fn read<'a>(&self, row: &'a str, slots: &mut Vec<Value<'a>>, columns: &mut [Column]) -> Result<(), Stop> {
+    fn read<'a>(
+        &self,
+        row: &'a str,
+        slots: &mut Vec<Value<'a>>,
+        columns: &mut [Column],
+        lenient: Leniency,
+    ) -> Result<(), Drift> {
         slots.clear();
         slots.resize_with(columns.len(), || Value::Null);
         let mut expected = 0;
@@ -226,14 +253,23 @@ impl Decoder {
             // Fields come in the same order row after row, so the next column is nearly always the right one.
             let place = match self.schema.columns.get(expected) {
                 Some(column) if column.field == name => expected,
-                _ => *self.places.get(name).ok_or(Stop::Drift)?,
+                _ => match self.places.get(name) {
+                    Some(place) => *place,
+                    None if lenient.unknown => return Ok(()),
+                    None => return Err(Drift),
+                },
             };
             slots[place] = value;
             expected = place + 1;
-            Ok::<_, Stop>(())
+            Ok(())
         })?;
         for (column, slot) in columns.iter_mut().zip(slots) {
-            column.append(slot).map_err(|_| Stop::Drift)?;
+            if column.append(slot).is_err() {
+                if !lenient.misfits {
+                    return Err(Drift);
+                }
+                column.append_null();
+            }
         }
         Ok(())
     }

@@ -34,6 +34,13 @@ struct Forms {
 }
 
 impl Seen {
+    /// One value.
+    pub(super) fn of(value: &Value<'_>) -> Self {
+        let mut seen = Self::default();
+        seen.take(value);
+        seen
+    }
+
     /// Takes notice of a value.
     pub(super) fn take(&mut self, value: &Value<'_>) {
         match value {

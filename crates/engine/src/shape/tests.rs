@@ -2,6 +2,8 @@ use sync_core::arrow::array::AsArray;
 use sync_core::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use sync_core::arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use sync_spec::Contract;
+
 use super::*;
 
 /// The rows of a page as ranges of its text, one JSON object a line.
@@ -18,34 +20,38 @@ fn ranges(body: &str) -> Vec<std::ops::Range<u32>> {
 
 struct Table {
     decoder: Decoder,
+    terms: Terms,
 }
 
 impl Table {
     fn pinned_by(body: &str) -> Self {
         let mut sample = Sample::default();
-        sample.take(&rows(body, &ranges(body))).expect("test rows are JSON");
-        Self { decoder: Decoder::new(sample.pin(&[]), RunId::new(Timestamp::from_micros(0))) }
+        sample.take(&rows(body, &ranges(body)));
+        let terms = Terms::default();
+        Self { decoder: Decoder::new(sample.pin(&terms), RunId::new(Timestamp::from_micros(0))), terms }
     }
 
     /// Reads a page as a run does; the columns with their types and values.
     fn read(&mut self, body: &str) -> String {
         let ranges = ranges(body);
         let page = rows(body, &ranges);
-        let outcome = self.decoder.decode(&page).expect("test rows are JSON");
-        let shaped = match outcome {
-            Outcome::Fits(shaped) => shaped,
-            Outcome::Drift => {
-                let mut sample = Sample::default();
-                sample.take(&page).expect("test rows are JSON");
-                let wider = sample.widen(self.decoder.schema());
-                self.decoder.adopt(wider);
-                match self.decoder.decode(&page).expect("test rows are JSON") {
-                    Outcome::Fits(shaped) => shaped,
-                    Outcome::Drift => panic!("the page does not fit the schema made for it"),
-                }
-            }
+        if let Outcome::Fits(shaped) = self.decoder.decode(&page, Leniency::default()) {
+            return show(&shaped);
+        }
+        let judged = match self.decoder.judge(&page, &self.terms, 7) {
+            Ok(judged) => judged,
+            Err(stopped) => return format!("stopped at {}: {}", stopped.why.row, stopped.why.message),
         };
-        show(&shaped)
+        let kept: Vec<_> = judged.keep.iter().map(|index| ranges[*index].clone()).collect();
+        let page = rows(body, &kept);
+        self.decoder.adopt(self.decoder.widened(&page, &judged, &self.terms));
+        let Outcome::Fits(shaped) = self.decoder.decode(&page, judged.lenient) else {
+            panic!("the page does not fit the schema made for it")
+        };
+        let mut lines = vec![show(&shaped)];
+        lines.extend(judged.aside.iter().map(|a| format!("{} {}: {}", a.code, a.row, a.message)));
+        lines.extend((judged.dropped > 0).then(|| format!("dropped {}", judged.dropped)));
+        lines.join("\n")
     }
 }
 
@@ -124,7 +130,9 @@ fn the_engine_adds_its_columns() {
     for first in [0, 1] {
         let body = "{\"a\":1}";
         let ranges = ranges(body);
-        let Ok(Outcome::Fits(shaped)) = table.decoder.decode(&rows(body, &ranges)) else { panic!("it fits") };
+        let Outcome::Fits(shaped) = table.decoder.decode(&rows(body, &ranges), Leniency::default()) else {
+            panic!("it fits")
+        };
         assert_eq!(shaped.batch.schema(), shaped.schema.arrow());
         assert_eq!(shaped.batch.column(3).as_primitive::<Int64Type>().value(0), first);
     }
@@ -135,7 +143,118 @@ fn numbers_of_a_float_column_are_doubles() {
     let mut table = Table::pinned_by("{\"a\":1}\n{\"a\":1.5}");
     let body = "{\"a\":1}\n{\"a\":1.5}\n{\"a\":1e3}";
     let ranges = ranges(body);
-    let Ok(Outcome::Fits(shaped)) = table.decoder.decode(&rows(body, &ranges)) else { panic!("it fits") };
+    let Outcome::Fits(shaped) = table.decoder.decode(&rows(body, &ranges), Leniency::default()) else {
+        panic!("it fits")
+    };
     assert_eq!(shaped.batch.column(0).data_type(), &DataType::Float64);
     assert_eq!(shaped.batch.column(0).as_primitive::<Float64Type>().values(), &[1.0, 1.5, 1000.0]);
+}
+
+/// A page against a table under a contract: `new_columns` and `type_change`.
+#[track_caller]
+fn contract(first: &str, second: &str, contract: Contract, expect: &str) {
+    let mut table = Table::pinned_by(first);
+    table.terms = Terms {
+        new_columns: contract,
+        type_change: contract,
+        key: vec!["id".to_owned()],
+        ..Terms::default()
+    };
+    assert_eq!(table.read(second), expect, "{contract:?}");
+}
+
+#[test]
+fn a_value_of_another_type_meets_the_contract() {
+    let first = r#"{"id":1,"mrr":10}"#;
+    let second = "{\"id\":2,\"mrr\":20}\n{\"id\":3,\"mrr\":\"n/a\"}\n{\"id\":4,\"mrr\":30}";
+    contract(first, second, Contract::Evolve, "id int: 2 3 4\nmrr json: 20 \"n/a\" 30");
+    contract(first, second, Contract::Freeze, "stopped at 1: \"mrr\" is int, and this row has \"n/a\"");
+    contract(
+        first,
+        second,
+        Contract::Quarantine,
+        "id int: 2 4\nmrr int: 20 30\ntype_change 1: \"mrr\" is int, and this row has \"n/a\"",
+    );
+    contract(first, second, Contract::DropValue, "id int: 2 3 4\nmrr int: 20 ∅ 30\ndropped 1");
+}
+
+#[test]
+fn a_new_field_meets_the_contract() {
+    let first = r#"{"id":1}"#;
+    let second = "{\"id\":2}\n{\"id\":3,\"tier\":\"gold\"}";
+    contract(first, second, Contract::Evolve, "id int: 2 3\ntier text: ∅ gold");
+    let why = "the table has no column \"tier\", and this row has \"gold\" in it";
+    contract(first, second, Contract::Freeze, &format!("stopped at 1: {why}"));
+    contract(first, second, Contract::Quarantine, &format!("id int: 2\nnew_column 1: {why}"));
+    contract(first, second, Contract::DropValue, "id int: 2 3\ndropped 1");
+}
+
+#[test]
+fn the_key_is_never_dropped_and_a_column_of_nulls_takes_what_comes() {
+    contract(
+        r#"{"id":1}"#,
+        "{\"id\":\"x\"}\n{\"id\":2}",
+        Contract::DropValue,
+        "id int: 2\ntype_change 0: \"id\" is int, and this row has \"x\"",
+    );
+    let nulls = r#"{"id":1,"later":null}"#;
+    contract(nulls, r#"{"id":2,"later":"x"}"#, Contract::Freeze, "id int: 2\nlater text: x");
+}
+
+#[test]
+fn numbers_that_widen_meet_the_contract_too() {
+    let first = r#"{"id":1,"n":1}"#;
+    let second = "{\"id\":2,\"n\":9007199254740993}\n{\"id\":3,\"n\":0.5}";
+    contract(first, second, Contract::Evolve, "id int: 2 3\nn decimal(38,1): 9007199254740993.0 0.5");
+    contract(
+        first,
+        second,
+        Contract::Quarantine,
+        "id int: 2\nn int: 9007199254740993\ntype_change 1: \"n\" is int, and this row has 0.5",
+    );
+}
+
+#[test]
+fn what_is_no_row_is_set_aside() {
+    contract(
+        r#"{"id":1}"#,
+        "null\n{\"id\":2}\n{\"id\":nul}",
+        Contract::Evolve,
+        "id int: 2\ninvalid_row 0: it is null, not an object\ninvalid_row 2: not JSON at byte 9: only true, false and null stand without quotes",
+    );
+}
+
+/// A page whose column `v` was given a type.
+#[track_caller]
+fn declared(ty: &str, values: &str, expect: &str) {
+    let body: Vec<_> = values.split_whitespace().map(|v| format!("{{\"v\":{v}}}")).collect();
+    let body = body.join("\n");
+    let terms = Terms { declared: vec![("v".to_owned(), ty.parse().expect("a type"))], ..Terms::default() };
+    let mut sample = Sample::default();
+    sample.take(&rows(&body, &ranges(&body)));
+    let decoder = Decoder::new(sample.pin(&terms), RunId::new(Timestamp::from_micros(0)));
+    let got = Table { decoder, terms }.read(&body);
+    let got: Vec<_> = got.lines().map(|line| line.split_once(": ").unwrap_or(("", line)).1).collect();
+    assert_eq!(got.join(" | "), expect, "{ty} {values}");
+}
+
+#[test]
+fn a_type_that_was_given_reads_what_loses_nothing() {
+    declared("decimal(18,2)", "1 \"2.50\" 0.1 \"\" null", "1.00 2.50 0.10 ∅ ∅");
+    declared("int", "7 \"8\" \"\"", "7 8 ∅");
+    declared("bool", "true \"false\" \"\"", "true false ∅");
+    declared("text", "1 true \"x\" [1]", "1 true x [1]");
+    declared("local", "\"2026-11-24T10:00:00\" \"\"", "2026-11-24T10:00:00 ∅");
+    declared("json", "1 \"x\"", "1 \"x\"");
+}
+
+#[test]
+fn a_type_that_was_given_does_not_give_way() {
+    declared(
+        "int",
+        "7 \"007\" 1.5",
+        "7 | \"v\" is int, and this row has \"007\" | \"v\" is int, and this row has 1.5",
+    );
+    declared("bool", "1", " | \"v\" is bool, and this row has 1");
+    declared("date", "\"soon\"", " | \"v\" is date, and this row has \"soon\"");
 }

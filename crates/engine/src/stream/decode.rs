@@ -1,25 +1,27 @@
 //! The decode stage: pages of bytes in, batches out, types found and widened on the way.
 
 use sync_connectors::{End, Page};
-use sync_core::{Column, Explain as _, Kind, Problem, RunId, Schema};
+use sync_core::arrow::record_batch::RecordBatch;
+use sync_core::{Column, Explain as _, Kind, Problem, Reject, RunId, Schema, SchemaChange};
+use sync_spec::BadRow;
 use tokio::sync::mpsc;
 
-use super::{Cost, Fetched, PageBooks, Shaped};
+use super::prepare::{Preparation, Prepared, sentence};
+use super::{Cost, Fetched, PageBooks, Part, Shaped};
 use crate::gate::Held;
-use crate::shape::{Altered, BadRow, Decoder, Outcome, Rows, Sample};
+use crate::shape::{Altered, Decoder, Leniency, Outcome, Rows, Sample, Stopped};
 
 /// Rows that pin the types of a new table.
 const SAMPLE_ROWS: u64 = 1_000;
 
 /// The decode stage of one stream.
 pub(super) struct Decode {
+    with: Preparation,
     decoder: Decoder,
     /// What the first rows look like, until the types are pinned.
     sample: Option<Sampling>,
     /// The schema of the last batch sent.
     sent: Option<Schema>,
-    /// The fields of the primary key.
-    key: Vec<String>,
     /// Bytes that may wait for the pin.
     patience: usize,
     altered: Altered,
@@ -31,28 +33,34 @@ struct Sampling {
     rows: u64,
     bytes: usize,
     /// Pages that wait for the pin.
-    pages: Vec<(Page, Held)>,
+    pages: Vec<(Prepared, Held)>,
 }
 
-/// The other end of the queue is gone: the writer gave up and says why itself.
+/// The other end of the queue is gone: the writer gave up and says why itself. Or the stream ends here, and was
+/// told so.
 struct Gone;
 
 type Queue = mpsc::Sender<Shaped>;
 
+/// A page in its columns, with what did not get there.
+struct InColumns {
+    batch: RecordBatch,
+    schema: Schema,
+    /// The rows of the prepared page that are in the batch.
+    rows: Vec<usize>,
+    rejects: Vec<Reject>,
+    changes: Vec<SchemaChange>,
+    dropped: u64,
+}
+
 impl Decode {
     /// Decodes with the table's schema, or finds one from the first 1,000 rows, or fewer if they have more
     /// than `patience` bytes.
-    pub(super) fn new(schema: Option<Schema>, key: Vec<String>, run: RunId, patience: usize) -> Self {
+    pub(super) fn new(schema: Option<Schema>, with: Preparation, run: RunId, patience: usize) -> Self {
         let sample = schema.is_none().then(Sampling::default);
         let sent = schema.clone();
-        Self {
-            decoder: Decoder::new(schema.unwrap_or_default(), run),
-            sample,
-            sent,
-            key,
-            patience,
-            altered: Altered::default(),
-        }
+        let decoder = Decoder::new(schema.unwrap_or_default(), run);
+        Self { with, decoder, sample, sent, patience, altered: Altered::default() }
     }
 
     /// Until the reader is done or the writer gives up.
@@ -65,7 +73,8 @@ impl Decode {
                 Fetched::Failed(error) => {
                     let requests = Cost::of(error.requests, error.retries, error.waited);
                     let requests = requests.and(self.forget());
-                    send(to_write, Shaped::Failed { problem: error.problem(), requests })
+                    let problem = error.problem();
+                    send(to_write, Shaped::Failed { problem, requests, change: None })
                 }
             };
             if outcome.is_err() {
@@ -75,13 +84,17 @@ impl Decode {
     }
 
     fn page(&mut self, page: Page, held: Held, to_write: &Queue) -> Result<(), Gone> {
-        let Some(sampling) = &mut self.sample else { return self.decode(page, held, to_write) };
-        if let Err(error) = sampling.sample.take(&rows(&page)) {
-            return fail(to_write, &page, &error);
+        let prepared = self.with.prepare(page);
+        if let Some(reject) = prepared.rejects.first().filter(|_| self.with.terms.bad_row == BadRow::Fail) {
+            let reject = reject.clone();
+            return self.stop(&prepared, &reject, None, to_write);
         }
-        sampling.rows += page.rows.len() as u64;
-        sampling.bytes += page.body.len();
-        sampling.pages.push((page, held));
+        let Some(sampling) = &mut self.sample else { return self.decode(prepared, held, to_write) };
+        let ranges: Vec<_> = prepared.rows.iter().map(|row| row.range.clone()).collect();
+        sampling.sample.take(&rows(&prepared, &ranges));
+        sampling.rows += prepared.rows.len() as u64;
+        sampling.bytes += prepared.page.body.len();
+        sampling.pages.push((prepared, held));
         let enough = sampling.rows >= SAMPLE_ROWS || sampling.bytes >= self.patience;
         if enough { self.pin(to_write) } else { Ok(()) }
     }
@@ -89,7 +102,7 @@ impl Decode {
     /// Pins the types that the rows so far need, and lets their pages go.
     fn pin(&mut self, to_write: &Queue) -> Result<(), Gone> {
         let Some(sampling) = self.sample.take() else { return Ok(()) };
-        self.decoder.adopt(sampling.sample.pin(&self.key));
+        self.decoder.adopt(sampling.sample.pin(&self.with.terms));
         sampling.pages.into_iter().try_for_each(|(page, held)| self.decode(page, held, to_write))
     }
 
@@ -102,8 +115,7 @@ impl Decode {
     /// are asked for again, so that types never depend on where a run was cut. What asking cost stays known.
     fn forget(&mut self) -> Cost {
         let sampling = self.sample.as_mut().map(std::mem::take).unwrap_or_default();
-        let cost = |page: &Page| Cost::of(page.requests, page.retries, page.waited);
-        sampling.pages.iter().map(|(page, _)| cost(page)).fold(Cost::default(), Cost::and)
+        sampling.pages.iter().map(|(page, _)| cost(&page.page)).fold(Cost::default(), Cost::and)
     }
 
     fn end(&mut self, end: End, to_write: &Queue) -> Result<(), Gone> {
@@ -111,34 +123,128 @@ impl Decode {
         send(to_write, Shaped::End { end, altered: self.altered })
     }
 
-    fn decode(&mut self, page: Page, held: Held, to_write: &Queue) -> Result<(), Gone> {
-        let shaped = match self.shape(&page) {
+    fn decode(&mut self, prepared: Prepared, held: Held, to_write: &Queue) -> Result<(), Gone> {
+        let shaped = match self.shape(&prepared) {
             Ok(shaped) => shaped,
-            Err(error) => return fail(to_write, &page, &error),
+            Err(Stopped { why, change }) => {
+                let reject = prepared.reject(&why, &self.with);
+                return self.stop(&prepared, &reject, change, to_write);
+            }
         };
-        self.altered += shaped.altered;
         // Not by the Arrow types: text and json are one there and two to a table.
         let changed = !self.sent.as_ref().is_some_and(|sent| same_columns(sent, &shaped.schema));
         if changed {
             self.sent = Some(shaped.schema.clone());
         }
-        let page = PageBooks::of(page);
-        send(to_write, Shaped::Page { page, batch: shaped.batch, schema: shaped.schema, changed, held })
+        let tombstones: Vec<bool> = shaped.rows.iter().map(|row| prepared.rows[*row].tombstone).collect();
+        let ids = shaped.rows.iter().map(|row| prepared.id(*row)).collect();
+        let mut page = PageBooks::of(prepared.page);
+        page.filtered += prepared.left_out;
+        page.rejects = prepared.rejects;
+        page.rejects.extend(shaped.rejects);
+        (page.changes, page.dropped, page.ids) = (shaped.changes, shaped.dropped, ids);
+        let parts = parts(&shaped.batch, &tombstones);
+        send(to_write, Shaped::Page { page: Box::new(page), parts, schema: shaped.schema, changed, held })
     }
 
-    fn shape(&mut self, page: &Page) -> Result<crate::shape::Shaped, BadRow> {
-        let rows = rows(page);
-        if let Outcome::Fits(shaped) = self.decoder.decode(&rows)? {
-            return Ok(shaped);
+    /// A page as a batch; judged row by row where it does not fit as it is.
+    fn shape(&mut self, prepared: &Prepared) -> Result<InColumns, Stopped> {
+        let ranges: Vec<_> = prepared.rows.iter().map(|row| row.range.clone()).collect();
+        let page = rows(prepared, &ranges);
+        if let Outcome::Fits(shaped) = self.decoder.decode(&page, Leniency::default()) {
+            self.altered += shaped.altered;
+            return Ok(InColumns {
+                batch: shaped.batch,
+                schema: shaped.schema,
+                rows: (0..ranges.len()).collect(),
+                rejects: Vec::new(),
+                changes: Vec::new(),
+                dropped: 0,
+            });
         }
-        let mut sample = Sample::default();
-        sample.take(&rows)?;
-        self.decoder.adopt(sample.widen(self.decoder.schema()));
-        match self.decoder.decode(&rows)? {
-            Outcome::Fits(shaped) => Ok(shaped),
-            Outcome::Drift => unreachable!("a page fits the schema that was widened for it"),
-        }
+        let judged = self.decoder.judge(&page, &self.with.terms, prepared.page.number)?;
+        let kept: Vec<_> = judged.keep.iter().map(|index| ranges[*index].clone()).collect();
+        let page = rows(prepared, &kept);
+        let before = self.decoder.schema().clone();
+        self.decoder.adopt(self.decoder.widened(&page, &judged, &self.with.terms));
+        let Outcome::Fits(shaped) = self.decoder.decode(&page, judged.lenient) else {
+            unreachable!("the rows that land fit the schema that was made for them")
+        };
+        self.altered += shaped.altered;
+        let mut changes = evolved(&before, &shaped.schema, prepared.page.number);
+        changes.extend(judged.refused);
+        Ok(InColumns {
+            batch: shaped.batch,
+            schema: shaped.schema,
+            rows: judged.keep,
+            rejects: judged.aside.iter().map(|aside| prepared.reject(aside, &self.with)).collect(),
+            changes,
+            dropped: judged.dropped,
+        })
     }
+
+    /// The terms end the stream at a row. The pages before its own stay committed.
+    fn stop(
+        &mut self,
+        prepared: &Prepared,
+        reject: &Reject,
+        change: Option<SchemaChange>,
+        to_write: &Queue,
+    ) -> Result<(), Gone> {
+        let code = match reject.code.as_str() {
+            "key_missing" => "key_missing",
+            "type_change" => "type_change",
+            "new_column" => "new_column",
+            "expression" => "expression",
+            _ => "invalid_row",
+        };
+        let hint = match &change {
+            Some(change) if change.from.is_some() => {
+                "let the column follow with `schema: { type_change: evolve }`, or give it a type with `types`"
+            }
+            Some(_) => {
+                "let the table follow with `schema: { new_columns: evolve }`, or leave the field out with `select`"
+            }
+            None => "with `on_bad_row: quarantine` such rows are set aside and the others land",
+        };
+        let problem = Problem::new(Kind::Contract, code, format!("stopped before {}", sentence(reject)))
+            .hint(format!("{hint}; the pages before are kept"));
+        let requests = cost(&prepared.page).and(self.forget());
+        send(to_write, Shaped::Failed { problem, requests, change })?;
+        Err(Gone)
+    }
+}
+
+/// The rows of a batch in their order, tombstones apart from the others.
+fn parts(batch: &RecordBatch, tombstones: &[bool]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    while start < tombstones.len() {
+        let tombstone = tombstones[start];
+        let length = tombstones[start..].iter().take_while(|t| **t == tombstone).count();
+        parts.push(Part { batch: batch.slice(start, length), tombstones: tombstone });
+        start += length;
+    }
+    parts
+}
+
+/// What a table did to follow its rows. A column that had had only nulls has settled, which is no change of type.
+fn evolved(before: &Schema, after: &Schema, page: u64) -> Vec<SchemaChange> {
+    let change = |(place, column): (usize, &Column)| {
+        let from = match before.columns.get(place) {
+            None => None,
+            Some(had) if !had.settled || had.ty == column.ty => return None,
+            Some(had) => Some(had.ty),
+        };
+        Some(SchemaChange {
+            column: column.name.clone(),
+            from,
+            to: column.ty,
+            contract: "evolve".to_owned(),
+            page,
+        })
+    };
+    after.columns.iter().enumerate().filter_map(change).collect()
 }
 
 /// Whether two schemas differ in nothing but how far their numbers have gone.
@@ -148,23 +254,16 @@ fn same_columns(a: &Schema, b: &Schema) -> bool {
     a.columns.len() == b.columns.len() && a.columns.iter().zip(&b.columns).all(|(a, b)| same(a, b))
 }
 
-fn rows(page: &Page) -> Rows<'_> {
-    let body = simdutf8::basic::from_utf8(&page.body).expect("the reader checked that the page is UTF-8");
-    Rows { body, ranges: &page.rows, asked_at: page.asked_at }
+fn rows<'a>(prepared: &'a Prepared, ranges: &'a [std::ops::Range<u32>]) -> Rows<'a> {
+    Rows { body: prepared.text(), ranges, asked_at: prepared.page.asked_at }
+}
+
+fn cost(page: &Page) -> Cost {
+    Cost::of(page.requests, page.retries, page.waited)
 }
 
 fn send(to_write: &Queue, shaped: Shaped) -> Result<(), Gone> {
     to_write.blocking_send(shaped).map_err(|_| Gone)
-}
-
-/// A page that is not JSON after all. The pages before it stay committed.
-fn fail(to_write: &Queue, page: &Page, error: &BadRow) -> Result<(), Gone> {
-    let message = format!("page {}: {error}", page.number);
-    let problem = Problem::new(Kind::Failed, "invalid_json", message)
-        .hint("run again to ask for the page once more; pages before it are kept");
-    let requests = Cost::of(page.requests, page.retries, page.waited);
-    send(to_write, Shaped::Failed { problem, requests })?;
-    Err(Gone)
 }
 
 impl PageBooks {
@@ -175,9 +274,13 @@ impl PageBooks {
             filtered: page.filtered,
             deduplicated: page.deduplicated,
             bytes: page.bytes,
+            requests: cost(&page),
             resume: page.resume,
-            requests: Cost::of(page.requests, page.retries, page.waited),
             notes: page.notes,
+            rejects: Vec::new(),
+            changes: Vec::new(),
+            dropped: 0,
+            ids: Vec::new(),
         }
     }
 }

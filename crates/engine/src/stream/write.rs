@@ -1,15 +1,19 @@
 //! The write stage: batches in, commits out, and the books that say where every row went.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sync_connectors::End;
 use sync_core::{
     Books, Checkpoint, Clock, Disposition, Event, Explain as _, Kind, Note, Opened, Problem, Published,
-    Receipt, ResumePoint, RunId, SavedCursor, Schema, SinkError, Status, StreamReport, Table, Type, Watch,
+    Receipt, Reject, ResumePoint, RunId, SavedCursor, Schema, SchemaChange, Share, SinkError, Status,
+    StreamReport, Table, Type, Watch,
 };
+use sync_spec::Percent;
 use tokio::sync::mpsc;
 
+use super::prepare::sentence;
 use super::{Context, Cost, PageBooks, Shaped, empty_report};
 use crate::plan::StreamRun;
 use crate::shape::Altered;
@@ -34,6 +38,8 @@ pub(super) struct Writer {
     replaces: bool,
     opened: Opened,
     key: Vec<String>,
+    shaping: String,
+    max_bad: Percent,
     schema: Schema,
     /// The position that the next checkpoint holds.
     sequence: u64,
@@ -42,6 +48,14 @@ pub(super) struct Writer {
     pages: u64,
     /// Rows of the slice, those of earlier processes counted as one a page.
     received: u64,
+    /// The same, exactly, with those that were set aside.
+    slice: Share,
+    /// Rows set aside earlier that a row of the same key supersedes.
+    superseded: HashSet<String>,
+    /// Values left out of rows that landed.
+    dropped: u64,
+    /// Why rows were set aside: how many, and the first of them.
+    reasons: Vec<(Reject, u64)>,
     publish_at: Duration,
     /// The copy in the state store could not be written; said once.
     copy_failed: bool,
@@ -54,7 +68,9 @@ impl Writer {
         stream: &StreamRun,
         opened: Opened,
         saved: Option<Checkpoint>,
-    ) -> Self {
+    ) -> Result<Self, Problem> {
+        let destination = context.plan.destination.to_string();
+        let waiting = context.store.open_rejects_identities(&stream.name, &destination);
         let mut report = empty_report(stream, None);
         let resume = saved.as_ref().and_then(|c| c.resume.clone());
         let pages = saved.as_ref().map_or(0, |c| c.pages);
@@ -66,17 +82,24 @@ impl Writer {
             stream: stream.name.clone(),
             resumed_from_page: report.resumed_from_page,
         });
-        Self {
+        Ok(Self {
             report,
             run: context.run.clone(),
-            destination: context.plan.destination.to_string(),
+            destination,
             store: context.store.clone(),
             watch,
             limited,
             allow_empty: context.options.allow_empty,
-            replaces: stream.disposition == Disposition::Replace || context.options.full_refresh,
+            replaces: stream.disposition == Disposition::Replace
+                || (context.options.full_refresh && stream.disposition != Disposition::History),
             opened,
-            key: stream.key.clone(),
+            key: stream.columns.terms.key.clone(),
+            shaping: stream.columns.shaping.clone(),
+            max_bad: stream.columns.max_bad,
+            slice: saved.as_ref().filter(|c| c.resume.is_some()).map(|c| c.slice).unwrap_or_default(),
+            superseded: waiting.map_err(|error| error.problem())?.into_iter().collect(),
+            dropped: 0,
+            reasons: Vec::new(),
             sequence: saved.as_ref().map_or(0, |c| c.sequence),
             cursor: saved.as_ref().and_then(|c| c.cursor.clone()),
             schema: saved.map(|c| c.schema).unwrap_or_default(),
@@ -86,7 +109,7 @@ impl Writer {
             publish_at: clock.monotonic() + PUBLISH_EVERY,
             clock,
             copy_failed: false,
-        }
+        })
     }
 
     /// Until the slice is whole or something gives up; what happened, either way.
@@ -96,6 +119,7 @@ impl Writer {
         mut from_decode: mpsc::Receiver<Shaped>,
     ) -> StreamReport {
         let outcome = self.write(&mut *table, &mut from_decode);
+        self.note_reasons();
         if let Err(problem) = outcome {
             self.report.status = Status::from(problem.kind);
             self.report.error = Some(problem);
@@ -112,27 +136,32 @@ impl Writer {
     ) -> Result<(), Problem> {
         while let Some(shaped) = from_decode.blocking_recv() {
             match shaped {
-                Shaped::Page { page, batch, schema, changed, held } => {
+                Shaped::Page { page, parts, schema, changed, held } => {
                     if changed {
                         table.evolve(&schema).map_err(explain)?;
                         self.note_widened(&schema);
                     }
                     self.schema = schema;
-                    if batch.num_rows() > 0 {
-                        table.write(batch).map_err(explain)?;
+                    for part in parts {
+                        match part.tombstones {
+                            true => table.remove(part.batch),
+                            false => table.write(part.batch),
+                        }
+                        .map_err(explain)?;
                     }
-                    self.commit(table, page)?;
+                    self.commit(table, *page)?;
                     drop(held);
                 }
                 Shaped::Restart { why, requests } => {
                     self.asked(requests);
                     self.note(why);
                     table.restart().map_err(explain)?;
-                    (self.resume, self.pages, self.received) = (None, 0, 0);
+                    (self.resume, self.pages, self.received, self.slice) = (None, 0, 0, Share::default());
                 }
                 Shaped::End { end, altered } => return self.end(table, end, altered),
-                Shaped::Failed { problem, requests } => {
+                Shaped::Failed { problem, requests, change } => {
                     self.asked(requests);
+                    self.changed(change);
                     self.publish(table)?;
                     return Err(problem);
                 }
@@ -161,25 +190,44 @@ impl Writer {
     fn commit(&mut self, table: &mut dyn Table, page: PageBooks) -> Result<(), Problem> {
         self.asked(page.requests);
         page.notes.into_iter().for_each(|note| self.note(note));
+        self.changed(page.changes);
+        self.dropped += page.dropped;
+        let aside = page.rejects.len() as u64;
         let mut books = self.report.books;
         books.fetched += page.fetched;
         books.filtered += page.filtered;
         books.deduplicated += page.deduplicated;
+        books.quarantined += aside;
         self.report.bytes += page.bytes;
         self.received += page.fetched;
+        self.slice.fetched += page.fetched;
+        self.slice.quarantined += aside;
         if !self.limited {
             self.resume = Some(page.resume);
             self.pages = page.number;
         }
         // Rows that are about to be committed count as loaded until the sink knows better, so that a checkpoint's
         // own books balance.
-        let staged = page.fetched - page.filtered - page.deduplicated;
+        let staged = page.fetched - page.filtered - page.deduplicated - aside;
         let checkpoint = self.checkpoint(Books { loaded: books.loaded + staged, ..books });
+        if aside > 0 {
+            // Before the commit that leaves them out: in no case may a row be in neither place.
+            let kept = self.store.quarantine(
+                &self.run,
+                &self.report.stream,
+                &self.destination,
+                checkpoint.sequence,
+                &page.rejects,
+            );
+            kept.map_err(|error| error.problem())?;
+        }
         let receipt = table.commit(&checkpoint).map_err(explain)?;
         // Only now: rows of a commit that failed are in no book, since the next run fetches them again.
         self.report.books = books;
         self.receive(receipt)?;
         self.copy(&checkpoint);
+        self.supersede(&page.ids)?;
+        page.rejects.into_iter().for_each(|reject| self.set_aside(reject));
         self.watch.event(Event::Committed {
             stream: self.report.stream.clone(),
             fetched: self.report.books.fetched,
@@ -205,8 +253,8 @@ impl Writer {
             books,
             key: self.key.clone(),
             schema: self.schema.clone(),
-            slice: sync_core::Share::default(),
-            shaping: String::new(),
+            slice: self.slice,
+            shaping: self.shaping.clone(),
         }
     }
 
@@ -260,6 +308,14 @@ impl Writer {
             let message = format!("{emptied} empty texts in date columns were stored as null");
             self.note(Note::new("empty_as_null", message));
         }
+        if self.dropped > 0 {
+            let message = format!(
+                "{} values that their columns cannot hold, or that have none, were left out of rows that landed",
+                self.dropped
+            );
+            self.note(Note::new("values_dropped", message));
+        }
+        self.judge()?;
         if self.received == 0 && self.opened.rows > 0 && !self.allow_empty && !self.limited {
             return Err(self.suspicious());
         }
@@ -274,7 +330,7 @@ impl Writer {
             return self.publish(table);
         }
         self.cursor = end.cursor.or_else(|| self.cursor.take());
-        (self.resume, self.pages) = (None, 0);
+        (self.resume, self.pages, self.slice) = (None, 0, Share::default());
         let checkpoint = self.checkpoint(self.report.books);
         if self.schema.columns.is_empty() {
             table.evolve(&self.schema).map_err(explain)?;
@@ -283,7 +339,76 @@ impl Writer {
         self.published(published);
         self.receive(receipt)?;
         self.copy(&checkpoint);
+        if self.replaces {
+            // The rows that earlier runs set aside belonged to a table that is no more.
+            let forgotten =
+                self.store.forget_rejects_of_the_table_before(&self.report.stream, &self.destination);
+            forgotten.map_err(|error| error.problem())?;
+        }
         Ok(())
+    }
+
+    /// Remembers why a row was set aside, and that a row of the same key makes it out of date.
+    fn set_aside(&mut self, mut reject: Reject) {
+        self.superseded.extend(reject.identity.take());
+        let same = |r: &Reject| (&r.code, &r.field) == (&reject.code, &reject.field);
+        match self.reasons.iter_mut().find(|(first, _)| same(first)) {
+            Some((_, count)) => *count += 1,
+            None => self.reasons.push((reject, 1)),
+        }
+    }
+
+    /// Says why rows were set aside.
+    fn note_reasons(&mut self) {
+        for (reject, count) in std::mem::take(&mut self.reasons) {
+            let rows = if count == 1 { "1 row was".to_owned() } else { format!("{count} rows were") };
+            let message =
+                format!("{rows} set aside ({}), the first of them {}", reject.code, sentence(&reject));
+            self.note(Note::new("rows_set_aside", message));
+        }
+    }
+
+    /// Too many bad rows are not a few bad rows: something else is wrong.
+    fn judge(&self) -> Result<(), Problem> {
+        const ENOUGH: u64 = 1_000;
+        let Share { fetched, quarantined } = self.slice;
+        let most = u128::from(fetched) * u128::from(self.max_bad.millionths);
+        if fetched < ENOUGH || u128::from(quarantined) * 1_000_000 <= most {
+            return Ok(());
+        }
+        let message = format!(
+            "{quarantined} of {fetched} rows were set aside, which is more than `max_bad` allows; the others landed, and \
+             the listing is not taken as read"
+        );
+        Err(Problem::new(Kind::Contract, "too_many_bad_rows", message).hint(
+            "look at them with `sync rejects list`; then mend the pipeline, or allow more with `max_bad`, and run again",
+        ))
+    }
+
+    /// A row that landed stands for one of the same key that was set aside before: that one is out of date.
+    fn supersede(&mut self, ids: &[u128]) -> Result<(), Problem> {
+        if self.superseded.is_empty() {
+            return Ok(());
+        }
+        let gone = ids.iter().map(|id| format!("{id:032x}")).filter(|id| self.superseded.remove(id));
+        let gone: Vec<_> = gone.collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let done = self.store.supersede_rejects(&self.report.stream, &self.destination, &gone);
+        done.map_err(|error| error.problem())
+    }
+
+    /// Enters what became of the columns, each change once.
+    fn changed(&mut self, changes: impl IntoIterator<Item = SchemaChange>) {
+        for change in changes {
+            let same = |c: &SchemaChange| {
+                (&c.column, c.to, &c.contract) == (&change.column, change.to, &change.contract)
+            };
+            if !self.report.schema_changes.iter().any(same) {
+                self.report.schema_changes.push(change);
+            }
+        }
     }
 
     fn suspicious(&self) -> Problem {
@@ -315,7 +440,7 @@ impl Writer {
         self.report.waited_ms += requests.waited_ms;
     }
 
-    fn note(&mut self, note: Note) {
+    pub(super) fn note(&mut self, note: Note) {
         if self.report.notes.contains(&note) {
             return;
         }

@@ -9,6 +9,7 @@ use crate::node::Node;
 use crate::path::RowsPath;
 use crate::read::{Form, Located, Reader, record};
 use crate::schema::{self, Defs, Json};
+use crate::types::TypesWord;
 use crate::{RequestSpec, Stream};
 
 record! {
@@ -28,6 +29,10 @@ record! {
         may records: OneOrMany<Located<RowsPath>>,
         /// Only rows for which this holds; `none` for all.
         may keep: OrNone<On<OfRow>>,
+        /// Rows for which this holds are tombstones: they say that the row of their key is deleted; `none` for none.
+        may deleted_when: OrNone<On<OfRow>>,
+        /// Types of columns that the provider documents, by path; those of the pipeline come before them.
+        may types: TypesWord,
         /// The fields of the primary key, one or a list; `none` where there is none.
         may key: Key,
         /// How a listing goes on.
@@ -50,7 +55,8 @@ record! {
             headers: headers.unwrap_or_default(),
             body,
         };
-        Some(Stream { request, records, keep, key, paginate, cursor, unverified, description })
+        let types = types.unwrap_or_default();
+        Some(Stream { request, records, keep, deleted_when, types, key, paginate, cursor, unverified, description })
     }
 }
 

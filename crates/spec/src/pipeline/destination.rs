@@ -2,12 +2,16 @@
 
 use crate::mask;
 use crate::node::{Node, Value};
+use crate::path::read_part;
 use crate::quantity::Size;
 use crate::read::{Form, Located, Reader, listed, nearest, record, shown, words};
 use crate::reference::check_references;
 use crate::schema::{self, Defs, Json};
 use crate::template::{Part, parts};
-use crate::{Compression, Destination, ParquetDestination, Spanned, SqliteDestination, Streams};
+use crate::{
+    Compression, Destination, FieldPath, ParquetDestination, PartitionBy, Spanned, SqliteDestination,
+    Streams, TimeUnit,
+};
 
 /// A file is closed when it has about this many bytes.
 const TARGET_FILE: u64 = 128_000_000;
@@ -62,6 +66,7 @@ fn short(node: &Node, text: &str, reader: &mut Reader<'_>) -> Option<Destination
         path,
         compression: Compression::Zstd,
         target_file: TARGET_FILE,
+        partition_by: None,
     }))
 }
 
@@ -86,10 +91,12 @@ record! {
         may compression: Compression,
         /// A file is closed when it has about this many bytes. Default `128MB`.
         may target_file: Size,
+        /// The folders that files are sorted into: a field, or `year(…)`, `month(…)`, `day(…)`, `hour(…)` of one.
+        may partition_by: PartitionBy,
     }
     |reader, fields| {
-        let compression = compression.unwrap_or_default();
-        Some(ParquetDestination { path, compression, target_file: target_file.unwrap_or(TARGET_FILE) })
+        let (compression, target_file) = (compression.unwrap_or_default(), target_file.unwrap_or(TARGET_FILE));
+        Some(ParquetDestination { path, compression, target_file, partition_by })
     }
 }
 
@@ -107,6 +114,40 @@ words!(Compression, "a compression" {
     "snappy" => Compression::Snappy, "Snappy.";
     "none" => Compression::None, "not packed.";
 });
+
+impl Form for PartitionBy {
+    type Value = Self;
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.text(node, "a field, or a unit of time of one: `month(createDate)`")?;
+        let call = text.strip_suffix(')').and_then(|rest| rest.split_once('('));
+        let (unit, field, offset) = match call {
+            None => (None, text, 0),
+            Some((word, field)) => {
+                let Some(unit) = UNITS.iter().find(|(name, _)| *name == word).map(|(_, unit)| *unit) else {
+                    let known: Vec<_> = UNITS.iter().map(|(name, _)| *name).collect();
+                    let message = format!("`{}` is not a unit of time", shown(word));
+                    return reader.unknown(reader.stretch(node, 0..word.len()), message, word, &known);
+                };
+                (Some(unit), field, word.len() + 1)
+            }
+        };
+        let path = read_part(node, offset, FieldPath::parse(field), reader)?;
+        match <[String; 1]>::try_from(path.0) {
+            Ok([field]) => Some(Self { field, unit }),
+            Err(_) => {
+                reader.refuse(node, "a field", "give a value inside another a column of its own with `types`")
+            }
+        }
+    }
+
+    fn schema(_defs: &mut Defs) -> Json {
+        schema::text()
+    }
+}
+
+const UNITS: &[(&str, TimeUnit)] =
+    &[("year", TimeUnit::Year), ("month", TimeUnit::Month), ("day", TimeUnit::Day), ("hour", TimeUnit::Hour)];
 
 /// A path in which words may stand; `{stream}` only where each stream has its own.
 struct PathOf<const STREAM: bool>;

@@ -9,6 +9,7 @@ use super::streams::{OptionsWord, StreamsWord};
 use crate::forms::{Text, file_like};
 use crate::node::{Node, load};
 use crate::read::{Form, Located, Reader, record, shown};
+use crate::reference::OneSecret;
 use crate::schema::{self, Defs, Json};
 use crate::{Document, Findings, Pipeline, Span, Spanned};
 
@@ -55,6 +56,8 @@ record! {
         need destination: DestinationWord,
         /// When. Only the daemon reads it; `sync run` runs once, now.
         may schedule: ScheduleWord,
+        /// The key of `mask: { …: hmac }`: `${env:NAME}` or `${file:PATH}`. Default: the environment variable `SYNC_MASK_KEY`.
+        may mask_key: OneSecret,
     }
     |reader, fields| {
         check_streams(&destination, &streams, reader);
@@ -72,6 +75,7 @@ record! {
             streams,
             destination,
             schedule,
+            mask_key,
         })
     }
 }

@@ -3,13 +3,16 @@
 use serde_json::json;
 use sync_core::Disposition;
 
-use crate::forms::{FieldNames, MapOf, Name, OrNothing, StreamName};
+use super::columns::{ContractMap, DeletesMap, SelectWord};
+use super::transform::StepMap;
+use crate::forms::{FieldNames, ListOf, MapOf, Name, OrNothing, StreamName};
 use crate::moment::Moment;
 use crate::node::{Node, Value};
 use crate::quantity::Length;
 use crate::read::{Form, Located, Reader, record, shown, words};
 use crate::schema::{self, Defs, Json};
-use crate::{CursorMode, FieldPath, PipelineCursor, Spanned, StreamOptions, Streams};
+use crate::types::TypesWord;
+use crate::{BadRow, CursorMode, FieldPath, Percent, PipelineCursor, Spanned, StreamOptions, Streams};
 
 /// A list of names, `"*"`, or a map from name to options.
 pub(crate) struct StreamsWord;
@@ -89,8 +92,33 @@ record! {
         may cursor: Located<CursorMap>,
         /// The write disposition. Default: merge where the stream has a primary key, else replace.
         may write: Located<Disposition>,
+        /// What happens when the table's columns would have to change: `{ new_columns: …, type_change: … }`.
+        may schema: ContractMap,
+        /// What happens to a row that cannot land. Default `quarantine`.
+        may on_bad_row: BadRow,
+        /// Bad rows, at most, judged at the end of the listing from 1,000 rows on; more fail the stream. Default `1%`.
+        may max_bad: Percent,
+        /// What becomes of rows that the provider deleted.
+        may deletes: Located<DeletesMap>,
+        /// Which fields land: `["*", "!custom.internal*"]`. Default: all.
+        may select: SelectWord,
+        /// Types that are given, not found, by path: `{ custom.arr_eur: "decimal(18,2)" }`. A path of several names becomes a column of its own.
+        may types: TypesWord,
+        /// What is done to a row before it is written anywhere, step by step.
+        may transform: ListOf<StepMap>,
     }
-    |reader, fields| Some(StreamOptions { primary_key, cursor, write })
+    |reader, fields| Some(StreamOptions {
+        primary_key,
+        cursor,
+        write,
+        schema: schema.unwrap_or_default(),
+        on_bad_row,
+        max_bad,
+        deletes,
+        select,
+        types: types.unwrap_or_default(),
+        transform: transform.unwrap_or_default(),
+    })
 }
 
 record! {
@@ -112,6 +140,7 @@ words!(Disposition, "a write disposition" {
     "append" => Disposition::Append, "adds rows past the saved cursor.";
     "replace" => Disposition::Replace, "the table becomes the whole listing, visible when it is whole.";
     "merge" => Disposition::Merge, "the last row of each key wins, rows that were not seen stay.";
+    "history" => Disposition::History, "one row for each version of a key, with from when to when it held.";
 });
 
 words!(CursorMode, "a cursor mode" {

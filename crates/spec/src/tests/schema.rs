@@ -138,7 +138,11 @@ fn what_the_reader_refuses_for_its_form_is_not_valid() {
     pipeline("every: 1h", "every: 1h\n  cron: 1 2 3 4 5");
     pipeline("every: 1h", "jitter: 1h");
     pipeline("150/min", "150");
-    pipeline("write: merge", "write: history");
+    pipeline("write: merge", "write: upsert");
+    pipeline("0.5%", "0.5");
+    pipeline("decimal(18,2)", "decimal");
+    pipeline("web: hmac", "web: hash");
+    pipeline("{ keep_if: status", "{ keep_if: x, set: { a: b }, x: status");
     pipeline("concurrency: 4", "concurrency: 0");
     pipeline("port: 8080", "port:");
     pipeline("./connectors/acme.yaml", "acme/x");
@@ -184,8 +188,21 @@ fn every_word_of_the_schema_is_read_and_no_other() {
         // Alternatives of one place, of which a file can hold one.
         let others = [
             [
-                "sqlite", "cron", "replace", "append", "merge", "snappy", "none", "queue", "skip",
-                "run_once", "*",
+                "sqlite",
+                "cron",
+                "replace",
+                "append",
+                "merge",
+                "snappy",
+                "none",
+                "queue",
+                "skip",
+                "run_once",
+                "*",
+                "history",
+                "freeze",
+                "drop_value",
+                "fail",
             ]
             .as_slice(),
             [

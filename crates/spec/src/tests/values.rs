@@ -67,6 +67,37 @@ fn streams() {
 }
 
 #[test]
+fn columns() {
+    let pipeline = pipeline(PIPELINE);
+    let evolve =
+        SchemaContract { new_columns: Some(Contract::Evolve), type_change: Some(Contract::Quarantine) };
+    assert_eq!(pipeline.mask_key, Some(SecretRef::Env("MASK".to_owned())));
+    let Streams::Named(named) = pipeline.streams else { panic!("named streams") };
+    let scores = &named[3].1;
+    assert_eq!(scores.schema, evolve);
+    assert_eq!(scores.on_bad_row, Some(BadRow::Quarantine));
+    assert_eq!(scores.max_bad.map(|p| p.millionths), Some(5_000));
+    let mark = scores.deletes.as_ref().and_then(|d| d.value.mark.as_ref());
+    assert_eq!(mark.map(|m| m.value.as_str()), Some("_deleted"));
+    let select = scores.select.as_ref().expect("a list");
+    let select: Vec<_> = select.iter().map(|s| (s.keeps, s.path.to_string())).collect();
+    assert_eq!(select, [(true, "*".to_owned()), (false, "custom.internal*".to_owned())]);
+    let types: Vec<_> = scores.types.iter().map(|(p, ty)| (p.value.to_string(), ty.to_string())).collect();
+    let expect = [("custom.arr_eur", "decimal(18,2)"), ("renewalDate", "timestamp")];
+    assert_eq!(types, expect.map(|(p, t)| (p.to_owned(), t.to_owned())));
+    let [Step::KeepIf(keep), Step::Set(set), Step::Mask(masks), Step::Rename(names)] = &scores.transform[..]
+    else {
+        panic!("four steps")
+    };
+    assert_eq!(keep.value, "status != \"prospect\"");
+    assert_eq!((set[0].0.value.as_str(), set[0].1.value.as_str()), ("slug", "name.split(\" \")[0]"));
+    let masks: Vec<_> = masks.iter().map(|(path, mask)| (path.value.to_string(), *mask)).collect();
+    let expect = [("address", Mask::Redact), ("web", Mask::Hmac), ("custom.iban", Mask::Partial)];
+    assert_eq!(masks, expect.map(|(p, m)| (p.to_owned(), m)));
+    assert_eq!((names[0].0.value.as_str(), names[0].1.value.as_str()), ("_id", "company_id"));
+}
+
+#[test]
 fn places() {
     let pipeline = pipeline(PIPELINE);
     let Streams::Named(named) = &pipeline.streams else { panic!("named streams") };

@@ -26,7 +26,7 @@ fn pipeline_top() {
     pipeline(
         "name: planhat",
         "select: [a]",
-        "1:1 select | unknown word `select` | known here: `name`, `description`, `source`, `defaults`, `streams`, `destination`, `schedule`",
+        "1:1 select | unknown word `select` | known here: `name`, `description`, `source`, `defaults`, `streams`, `destination`, `schedule`, `mask_key`",
     );
 }
 
@@ -216,8 +216,8 @@ fn streams() {
     );
     pipeline(
         "write: merge",
-        "write: history",
-        "15:10 history | `history` is not a write disposition | known here: `append`, `replace`, `merge`",
+        "write: upsert",
+        "15:10 upsert | `upsert` is not a write disposition | known here: `append`, `replace`, `merge`, `history`",
     );
     pipeline(
         "primary_key: _id",
@@ -273,8 +273,52 @@ fn streams() {
     );
     pipeline(
         "  notes:\n",
-        "  notes: { deletes: {} }\n",
-        "22:12 deletes | unknown word `deletes` | known here: `primary_key`, `cursor`, `write`",
+        "  notes: { backfill: {} }\n",
+        "22:12 backfill | unknown word `backfill` | known here: `primary_key`, `cursor`, `write`, `schema`, `on_bad_row`, `max_bad`, `deletes`, `select`, `types`, `transform`",
+    );
+}
+
+#[test]
+fn columns() {
+    pipeline(
+        "type_change: quarantine",
+        "type_change: ignore",
+        "23:73 ignore | `ignore` is not a schema contract | known here: `evolve`, `freeze`, `quarantine`, `drop_value`",
+    );
+    pipeline(
+        "max_bad: 0.5%",
+        "max_bad: 5",
+        "23:120 5 | `5` is not a share from `0%` to `100%` | such as `1%` or `0.5%`",
+    );
+    pipeline(
+        "\"!custom.internal*\"",
+        "\"!custom..x\"",
+        "23:176  | `custom..x` has an empty name | names stand between the dots: `a.b`",
+    );
+    pipeline(
+        "renewalDate: timestamp",
+        "renewalDate: datetime",
+        "23:244 datetime | `datetime` is not a type | known here: `text`, `int`, `float`, `decimal`, `bool`, `date`, `timestamp`, `local`, `json`",
+    );
+    pipeline(
+        "\"decimal(18,2)\"",
+        "\"decimal(2,18)\"",
+        "23:214 \"decimal(2,18)\" | `decimal(2,18)`: precision is 1 to 38 and scale at most the precision | such as `decimal(18,2)`",
+    );
+    pipeline(
+        "web: hmac",
+        "web: md5",
+        "23:377 md5 | `md5` is not a mask | known here: `redact`, `hmac`, `partial`",
+    );
+    pipeline(
+        "{ _id: company_id }",
+        "{ a.b: company_id }",
+        "23:421 a.b | `a.b` is a path, and this must be one name | a name with dots in it stands in double quotes inside single ones: `'\"a.b\"'`",
+    );
+    pipeline(
+        "month(createDate)",
+        "week(createDate)",
+        "30:19 week | `week` is not a unit of time | known here: `year`, `month`, `day`, `hour`",
     );
 }
 

@@ -1,0 +1,248 @@
+//! What a pipeline says about the columns of a stream, compiled: `select`, `transform`, `types`, the schema
+//! contract, and what these do to the primary key and to the order.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use ring::hmac;
+use sync_connectors::StreamPlan;
+use sync_core::{Disposition, Explain as _, Problem, Type, system};
+use sync_spec::{self as spec, FieldPath, Mask, Percent, Span, Spanned, Step};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::Complaints;
+use crate::Hands;
+use crate::refine::{Refinery, Selection, Wrong};
+use crate::shape::Terms;
+
+/// Bad rows at most, where nobody says otherwise.
+const MAX_BAD: Percent = Percent { millionths: 10_000 };
+
+/// What becomes of the fields of a stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Columns {
+    pub refinery: Arc<Refinery>,
+    pub terms: Terms,
+    /// Bad rows, at most.
+    pub max_bad: Percent,
+    /// The column that marks deleted rows.
+    pub deleted: Option<String>,
+    /// The column of the order, where one is left.
+    pub order: Option<String>,
+    /// What stands for all of this in a checkpoint; empty where every field lands as it is sent.
+    pub shaping: String,
+}
+
+/// What a stream is besides its columns.
+pub(super) struct Of<'a> {
+    pub pipeline: &'a spec::Pipeline,
+    pub stream: &'a StreamPlan,
+    pub options: &'a spec::StreamOptions,
+    pub span: Span,
+    pub key: &'a [String],
+    pub order: Option<&'a str>,
+    pub disposition: Disposition,
+    pub mask_key: Option<&'a hmac::Key>,
+}
+
+impl Columns {
+    pub(super) fn of(of: &Of<'_>, complaints: &mut Complaints) -> Self {
+        let (defaults, own) = (&of.pipeline.defaults, of.options);
+        let select = own.select.as_ref().or(defaults.select.as_ref());
+        let steps = if own.transform.is_empty() { &defaults.transform } else { &own.transform };
+        let types = types(of);
+        let refinery = Refinery::new(
+            select.map(|patterns| Selection::new(patterns)),
+            steps,
+            &types,
+            of.mask_key,
+            &mut |wrong| complaints.wrong(wrong),
+        );
+        let key = of.key.iter().map(|field| refinery.name_of(field)).collect();
+        let columns = Self {
+            terms: Terms {
+                new_columns: own.schema.new_columns.or(defaults.schema.new_columns).unwrap_or_default(),
+                type_change: own.schema.type_change.or(defaults.schema.type_change).unwrap_or_default(),
+                bad_row: own.on_bad_row.or(defaults.on_bad_row).unwrap_or_default(),
+                key,
+                declared: types.iter().map(|(path, ty)| (column_of(&path.value), *ty)).collect(),
+            },
+            max_bad: own.max_bad.or(defaults.max_bad).unwrap_or(MAX_BAD),
+            deleted: deleted(of, complaints),
+            order: order(of, select, &refinery),
+            shaping: shaping(select, steps, &types, of.mask_key.filter(|_| refinery.masks())),
+            refinery: Arc::new(refinery),
+        };
+        columns.check_key(of, select, complaints);
+        columns
+    }
+
+    /// A row without its key is no row, so nothing may take it away or make many of them one.
+    fn check_key(&self, of: &Of<'_>, select: Option<&Vec<spec::SelectPattern>>, complaints: &mut Complaints) {
+        let selection = select.map(|patterns| Selection::new(patterns));
+        for field in of.key {
+            let span = of.options.primary_key.as_ref().map_or(of.span, |key| key.span);
+            if selection.as_ref().is_some_and(|s| s.drops(field)) {
+                let message = format!(
+                    "`select` of `{}` leaves out `{field}`, which is its primary key",
+                    of.stream.name
+                );
+                complaints.add(span, message, Some(format!("select `{field}`, too")));
+            }
+            if let Some(Mask::Redact | Mask::Partial) = self.refinery.mask_of(field) {
+                let message = format!(
+                    "`{field}` is the primary key of `{}`, and its mask makes keys alike",
+                    of.stream.name
+                );
+                complaints.add(span, message, Some("mask it with `hmac`, which keeps them apart".into()));
+            }
+            if self.refinery.sets(field) || self.refinery.sets(&self.refinery.name_of(field)) {
+                let message =
+                    format!("`set` makes `{field}` anew, which is the primary key of `{}`", of.stream.name);
+                complaints.add(span, message, Some("give the new column another name".into()));
+            }
+        }
+        for (path, _) in of.options.types.iter().filter(|(path, _)| path.value.0.len() == 1) {
+            let name = self.refinery.name_of(&path.value.0[0]);
+            if name != path.value.0[0] {
+                let message = format!("`{}` is called `{name}` once it is renamed", path.value.0[0]);
+                complaints.add(
+                    path.span,
+                    message,
+                    Some(format!("write `{name}`: types are those of columns")),
+                );
+            }
+        }
+    }
+}
+
+/// The types that the pipeline gives, then those of the connector that it does not.
+fn types(of: &Of<'_>) -> Vec<(Spanned<FieldPath>, Type)> {
+    let mut types = of.options.types.clone();
+    let known =
+        |types: &[(Spanned<FieldPath>, Type)], path: &FieldPath| types.iter().any(|(p, _)| p.value == *path);
+    for (path, ty) in &of.pipeline.defaults.types {
+        if !known(&types, &path.value) {
+            types.push((path.clone(), *ty));
+        }
+    }
+    for (path, ty) in &of.stream.types {
+        if !known(&types, path) {
+            types.push((Spanned { value: path.clone(), span: of.span }, *ty));
+        }
+    }
+    types
+}
+
+/// The column that a path is given: its one name, or all of it as it is written.
+fn column_of(path: &FieldPath) -> String {
+    match path.0.as_slice() {
+        [name] => name.clone(),
+        _ => path.to_string(),
+    }
+}
+
+/// The column that marks deleted rows, where the table has one.
+fn deleted(of: &Of<'_>, complaints: &mut Complaints) -> Option<String> {
+    let tells = of.stream.tells_deletes();
+    if let Some(deletes) = of.options.deletes.as_ref().filter(|_| !tells) {
+        let message =
+            format!("nothing tells which rows of `{}` are deleted, so none can be marked", of.stream.name);
+        let help = "leave `deletes` out, or say `deleted_when` in the connector";
+        complaints.add(deletes.span, message, Some(help.into()));
+    }
+    let word = of.options.deletes.as_ref().or(of.pipeline.defaults.deletes.as_ref());
+    let mark = word.and_then(|deletes| deletes.value.mark.as_ref()).map(|mark| mark.value.clone());
+    match of.disposition {
+        _ if !tells => None,
+        Disposition::Merge => mark,
+        Disposition::Append => Some(mark.unwrap_or_else(|| system::DELETED.to_owned())),
+        Disposition::Replace | Disposition::History => None,
+    }
+}
+
+/// The column of the order, unless it does not land or no longer says what it said.
+fn order(of: &Of<'_>, select: Option<&Vec<spec::SelectPattern>>, refinery: &Refinery) -> Option<String> {
+    let field = of.order?;
+    let gone = select.is_some_and(|patterns| Selection::new(patterns).drops(field));
+    let changed = refinery.mask_of(field).is_some() || refinery.sets(field);
+    (!gone && !changed).then(|| refinery.name_of(field))
+}
+
+/// What stands for the words of a stream about its columns. The places at which they stand do not count.
+fn shaping(
+    select: Option<&Vec<spec::SelectPattern>>,
+    steps: &[Step],
+    types: &[(Spanned<FieldPath>, Type)],
+    mask_key: Option<&hmac::Key>,
+) -> String {
+    let mut text = String::new();
+    for pattern in select.into_iter().flatten() {
+        let _ = write!(text, "select {} {}\n", pattern.keeps, pattern.path);
+    }
+    for step in steps {
+        let _ = match step {
+            Step::KeepIf(expression) => write!(text, "keep_if {:?}\n", expression.value),
+            Step::Set(set) => {
+                set.iter().try_for_each(|(name, e)| write!(text, "set {:?} {:?}\n", name.value, e.value))
+            }
+            Step::Mask(masks) => {
+                masks.iter().try_for_each(|(path, mask)| write!(text, "mask {} {mask:?}\n", path.value))
+            }
+            Step::Rename(names) => {
+                names.iter().try_for_each(|(a, b)| write!(text, "rename {:?} {:?}\n", a.value, b.value))
+            }
+        };
+    }
+    for (path, ty) in types {
+        let _ = write!(text, "type {} {ty}\n", path.value);
+    }
+    if text.is_empty() {
+        return text;
+    }
+    if let Some(key) = mask_key {
+        let _ = write!(text, "key {:?}", hmac::sign(key, b"shaping").as_ref());
+    }
+    format!("{:032x}", xxh3_128(text.as_bytes()))
+}
+
+/// The key of `hmac` masks, if one is there. Nothing is asked for where nothing is masked so.
+pub(super) fn mask_key(
+    pipeline: &spec::Pipeline,
+    folder: &Path,
+    hands: &Hands,
+) -> Result<Option<hmac::Key>, Problem> {
+    let streams = match &pipeline.streams {
+        spec::Streams::All => &[][..],
+        spec::Streams::Named(named) => named.as_slice(),
+    };
+    let mut steps =
+        streams.iter().map(|(_, options)| options).chain([&pipeline.defaults]).flat_map(|o| &o.transform);
+    if !steps.any(|step| step.masks().iter().any(|(_, mask)| *mask == Mask::Hmac)) {
+        return Ok(None);
+    }
+    const DEFAULT: &str = "SYNC_MASK_KEY";
+    let reference = match &pipeline.mask_key {
+        Some(spec::SecretRef::Env(name)) => sync_auth::Reference::Env(name.clone()),
+        Some(spec::SecretRef::File(path)) => sync_auth::Reference::File(folder.join(path)),
+        None if hands.environment.var(DEFAULT).is_none_or(|key| key.is_empty()) => return Ok(None),
+        None => sync_auth::Reference::Env(DEFAULT.to_owned()),
+    };
+    let secrets = sync_auth::resolve(&[("mask_key".to_owned(), reference)], &*hands.environment);
+    let secrets = secrets.map_err(|error| error.problem())?;
+    let Some(secret) = secrets.get("mask_key") else { return Ok(None) };
+    hands.scrubber.add(secret);
+    Ok(Some(hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes())))
+}
+
+impl Complaints {
+    /// Adds what is wrong with a step, at its place inside the text where that is known.
+    fn wrong(&mut self, wrong: Wrong) {
+        let span = match wrong.at {
+            Some(at) => self.document.part_of(wrong.span, at),
+            None => wrong.span,
+        };
+        self.add(span, wrong.message, wrong.help);
+    }
+}
