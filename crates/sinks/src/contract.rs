@@ -42,6 +42,37 @@ pub(crate) fn moved(place: &str, how: String) -> SinkError {
     }
 }
 
+/// A table that keeps versions of rows cannot become one that does not, nor the other way round.
+pub(crate) fn disposition_changed(table: &str, place: &str, history: bool) -> SinkError {
+    let (has, wish) = match history {
+        true => ("keeps the versions of its rows", "it would keep the last one only"),
+        false => ("has one row for each key", "it would keep all versions"),
+    };
+    SinkError {
+        kind: Kind::Refused,
+        code: "disposition_changed",
+        message: format!("the table {table:?} in {place} {has}, and by the pipeline {wish}"),
+        hint: Some("undo that, or rebuild the table with --full-refresh".to_owned()),
+        source: None,
+    }
+}
+
+/// Tombstones need a key to find their rows by; under append, where they are rows, a column that says so.
+pub(crate) fn can_remove(stream: &str, can: bool) -> Result<(), SinkError> {
+    if can {
+        return Ok(());
+    }
+    Err(SinkError {
+        kind: Kind::Refused,
+        code: "no_place_for_tombstones",
+        message: format!("{stream:?} tells of deleted rows, and its table has no way to know them"),
+        hint: Some(
+            "give the stream a `primary_key`, and under append `deletes: { as: _deleted }`".to_owned(),
+        ),
+        source: None,
+    })
+}
+
 /// A stored value does not fit the wider type.
 pub(crate) fn misfit(table: &str, place: &str, error: CastError) -> SinkError {
     SinkError {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sync_core::arrow::array::{Array, ArrayRef, AsArray};
+use sync_core::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampMicrosecondArray};
 use sync_core::arrow::compute::interleave_record_batch;
 use sync_core::arrow::datatypes::{
     Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType,
@@ -13,7 +13,7 @@ use sync_core::arrow::datatypes::{
 use sync_core::arrow::record_batch::RecordBatch;
 use sync_core::{
     Begin, Capability, CastError, Checkpoint, Disposition, Opened, Published, Receipt, Schema, Sink,
-    SinkError, Table, TableSpec, Type, conform, form,
+    SinkError, Table, TableSpec, Type, conform, form, system,
 };
 
 use crate::contract;
@@ -70,15 +70,42 @@ struct Version {
     checkpoint: Option<Checkpoint>,
     schema: Schema,
     batches: Vec<RecordBatch>,
-    /// The rows that are there, as batch and row.
-    rows: Vec<(usize, usize)>,
+    /// The rows that are there; one that went leaves a gap.
+    rows: Vec<Option<Kept>>,
     /// Where in `rows` the rows of a key are.
     keys: HashMap<String, Vec<usize>>,
+    /// The engine's own columns beyond the three of every batch.
+    extras: Vec<String>,
+}
+
+/// A row that is there.
+#[derive(Clone, Copy)]
+struct Kept {
+    batch: usize,
+    row: usize,
+    deleted: bool,
+    /// From when it holds.
+    from: i64,
+    /// To when it held; absent while it is current.
+    to: Option<i64>,
+}
+
+/// A batch that waits for its commit.
+struct Staged {
+    batch: RecordBatch,
+    tombstones: bool,
 }
 
 impl Sink for Memory {
     fn capability(&self) -> Capability {
-        Capability { dispositions: &[Disposition::Append, Disposition::Replace, Disposition::Merge] }
+        Capability {
+            dispositions: &[
+                Disposition::Append,
+                Disposition::Replace,
+                Disposition::Merge,
+                Disposition::History,
+            ],
+        }
     }
 
     fn open(&self, spec: &TableSpec) -> Result<Box<dyn Table>, SinkError> {
@@ -93,7 +120,7 @@ impl Sink for Memory {
         let found = side.or(live.filter(|_| spec.begin == Begin::Continue));
         let opened = Opened {
             checkpoint: found.and_then(|v| v.checkpoint.clone()),
-            rows: live.map_or(0, |v| v.rows.len() as u64),
+            rows: live.map_or(0, Version::count),
             building: side.is_some(),
         };
         let aside = spec.begin == Begin::Anew || spec.disposition == Disposition::Replace || opened.building;
@@ -126,7 +153,7 @@ struct Writing {
     fresh: bool,
     schema: Schema,
     sequence: Option<u64>,
-    staged: Vec<RecordBatch>,
+    staged: Vec<Staged>,
     /// Staged rows that a restart threw away.
     dropped: u64,
     /// Committed rows of this run that a restart threw away.
@@ -152,9 +179,10 @@ impl Writing {
         }
         let version = place.get_or_insert_default();
         version.evolve(&self.schema, &self.spec).map_err(|e| self.misfit(e))?;
+        version.extras = self.spec.engine_columns()[3..].iter().map(|(name, _)| (*name).to_owned()).collect();
         let mut receipt = Receipt { loaded: 0, deduplicated: std::mem::take(&mut self.dropped) };
-        for batch in self.staged.drain(..) {
-            version.take(&batch, &self.spec, &mut receipt);
+        for Staged { batch, tombstones } in self.staged.drain(..) {
+            version.take(&batch, tombstones, &self.spec, &mut receipt);
         }
         version.checkpoint = Some(checkpoint.clone());
         self.fresh = false;
@@ -174,7 +202,7 @@ impl Table for Writing {
     }
 
     fn evolve(&mut self, schema: &Schema) -> Result<(), SinkError> {
-        for batch in &mut self.staged {
+        for Staged { batch, .. } in &mut self.staged {
             *batch = conform(batch, &self.schema, schema)
                 .map_err(|e| contract::misfit(&self.spec.stream, PLACE, e))?;
         }
@@ -184,12 +212,15 @@ impl Table for Writing {
 
     fn write(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
         assert_eq!(batch.schema(), self.schema.arrow(), "a batch has the schema it was announced with");
-        self.staged.push(batch);
+        self.staged.push(Staged { batch, tombstones: false });
         Ok(())
     }
 
-    fn remove(&mut self, _batch: RecordBatch) -> Result<(), SinkError> {
-        unimplemented!("work in progress")
+    fn remove(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+        let marked = self.spec.disposition != Disposition::Append || self.spec.deleted.is_some();
+        contract::can_remove(&self.spec.stream, marked && !self.spec.key.is_empty())?;
+        self.staged.push(Staged { batch, tombstones: true });
+        Ok(())
     }
 
     fn commit(&mut self, checkpoint: &Checkpoint) -> Result<Receipt, SinkError> {
@@ -208,7 +239,7 @@ impl Table for Writing {
 
     fn restart(&mut self) -> Result<(), SinkError> {
         if self.aside {
-            let staged: usize = self.staged.drain(..).map(|b| b.num_rows()).sum();
+            let staged: usize = self.staged.drain(..).map(|s| s.batch.num_rows()).sum();
             self.dropped += staged as u64;
             let tables = self.sink.lock();
             let side = tables[&self.spec.stream].side.as_ref().filter(|_| !self.fresh);
@@ -229,52 +260,98 @@ impl Version {
             self.batches.iter().map(|b| conform(b, &self.schema, schema)).collect::<Result<_, _>>()?;
         self.schema = schema.clone();
         self.keys.clear();
-        for (index, (batch, row)) in self.rows.iter().enumerate() {
-            let key = text_of(&self.batches[*batch], *row, &self.columns(&spec.key));
+        for (index, kept) in self.rows.iter().enumerate().filter_map(|(index, kept)| Some((index, (*kept)?)))
+        {
+            let key = text_of(&self.batches[kept.batch], kept.row, &self.columns(&spec.key));
             self.keys.entry(key).or_default().push(index);
         }
         Ok(())
     }
 
-    fn take(&mut self, batch: &RecordBatch, spec: &TableSpec, receipt: &mut Receipt) {
+    fn take(&mut self, batch: &RecordBatch, tombstones: bool, spec: &TableSpec, receipt: &mut Receipt) {
         let place = self.batches.len();
         self.batches.push(batch.clone());
         let key = self.columns(&spec.key);
-        let own: Vec<_> = (0..self.schema.columns.len()).map(|i| (i, self.schema.columns[i].ty)).collect();
-        let order = self.columns(spec.order.as_slice()).first().copied();
         for row in 0..batch.num_rows() {
-            let new = (place, row);
-            let taken = self.keys.entry(text_of(batch, row, &key)).or_default();
-            let same = |at: &usize| {
-                let (batch, row) = self.rows[*at];
-                text_of(&self.batches[batch], row, &own) == text_of(&self.batches[place], new.1, &own)
+            let new = Kept {
+                batch: place,
+                row,
+                deleted: tombstones,
+                from: self.moment(batch, row, spec),
+                to: None,
             };
-            let keyed = !key.is_empty();
-            let stored = taken.first().copied().filter(|_| keyed && spec.disposition != Disposition::Append);
-            if keyed && taken.iter().any(same) {
-                receipt.deduplicated += 1;
-                continue;
-            }
-            let Some(stored) = stored else {
-                taken.push(self.rows.len());
-                self.rows.push(new);
-                receipt.loaded += 1;
-                continue;
+            let identity = text_of(batch, row, &key);
+            let taken = self.keys.get(&identity).cloned().unwrap_or_default();
+            let done = match spec.disposition {
+                _ if key.is_empty() => self.add(identity, new),
+                Disposition::Append => {
+                    let same = |at: &usize| self.rows[*at].is_some_and(|was| self.same(was, new, true));
+                    !taken.iter().any(same) && self.add(identity, new)
+                }
+                _ => {
+                    let current = |at: &&usize| self.rows[**at].is_some_and(|was| was.to.is_none());
+                    match taken.iter().find(current) {
+                        Some(at) => self.meet(*at, identity, new, spec),
+                        None => !tombstones && self.add(identity, new),
+                    }
+                }
             };
-            let (was, was_row) = self.rows[stored];
-            let older = order.is_some_and(|(column, ty)| {
-                let (new, was) = (batch.column(column), self.batches[was].column(column));
-                compare(new, row, was, was_row, ty) == Some(Ordering::Less)
-            });
-            if older || run_of(&self.batches[was], was_row) == spec.run.as_str() {
-                receipt.deduplicated += 1;
-            } else {
-                receipt.loaded += 1;
-            }
-            if !older {
-                self.rows[stored] = new;
-            }
+            if done { receipt.loaded += 1 } else { receipt.deduplicated += 1 }
         }
+    }
+
+    fn add(&mut self, identity: String, new: Kept) -> bool {
+        self.keys.entry(identity).or_default().push(self.rows.len());
+        self.rows.push(Some(new));
+        true
+    }
+
+    /// A row or a tombstone whose key is there; whether it counts.
+    fn meet(&mut self, at: usize, identity: String, mut new: Kept, spec: &TableSpec) -> bool {
+        let Some(was) = self.rows[at] else { return false };
+        let history = spec.disposition == Disposition::History;
+        let mark = spec.deleted.is_some() && spec.disposition == Disposition::Merge;
+        let nothing_new = if new.deleted { was.deleted } else { !was.deleted && self.same(was, new, false) };
+        if self.older(new, was, spec) || nothing_new {
+            return false;
+        }
+        let taken = run_of(&self.batches[was.batch], was.row) == spec.run.as_str();
+        if history {
+            new.from = new.from.max(was.from);
+            self.rows[at] = Some(Kept { to: Some(new.from), ..was });
+            return new.deleted || self.add(identity, new);
+        }
+        self.rows[at] = match new.deleted {
+            true if mark => Some(Kept { deleted: true, ..was }),
+            true => None,
+            false => Some(new),
+        };
+        // A row of the same run that is superseded counts once; one that goes has counted, and its going does, too.
+        !taken || (new.deleted && !mark)
+    }
+
+    /// Whether two rows hold the same, and, where it matters, are both deleted or not.
+    fn same(&self, a: Kept, b: Kept, marks: bool) -> bool {
+        let own: Vec<_> = (0..self.schema.columns.len()).map(|i| (i, self.schema.columns[i].ty)).collect();
+        let text = |kept: Kept| text_of(&self.batches[kept.batch], kept.row, &own);
+        text(a) == text(b) && (!marks || a.deleted == b.deleted)
+    }
+
+    fn older(&self, new: Kept, was: Kept, spec: &TableSpec) -> bool {
+        let order = self.columns(spec.order.as_slice()).first().copied();
+        order.is_some_and(|(column, ty)| {
+            let of = |kept: Kept| self.batches[kept.batch].column(column);
+            compare(of(new), new.row, of(was), was.row, ty) == Some(Ordering::Less)
+        })
+    }
+
+    /// From when a row holds.
+    fn moment(&self, batch: &RecordBatch, row: usize, spec: &TableSpec) -> i64 {
+        let order = self.columns(spec.order.as_slice()).first().copied();
+        let order =
+            order.filter(|(column, ty)| *ty == Type::Timestamp && batch.column(*column).is_valid(row));
+        let column = order.map_or(batch.num_columns() - 2, |(column, _)| column);
+        batch.column(column).as_primitive::<TimestampMicrosecondType>().value(row)
     }
 
     /// Places and types of the columns of these names that there are.
@@ -284,16 +361,43 @@ impl Version {
     }
 
     fn rows(&self) -> RecordBatch {
+        let kept: Vec<Kept> = self.rows.iter().flatten().copied().collect();
         let batches: Vec<_> = self.batches.iter().collect();
-        if batches.is_empty() {
-            return RecordBatch::new_empty(self.schema.arrow());
-        }
-        interleave_record_batch(&batches, &self.rows).expect("all batches have the version's schema")
+        let places: Vec<_> = kept.iter().map(|kept| (kept.batch, kept.row)).collect();
+        let own = match batches.is_empty() {
+            true => RecordBatch::new_empty(self.schema.arrow()),
+            false => {
+                interleave_record_batch(&batches, &places).expect("all batches have the version's schema")
+            }
+        };
+        let moments = |values: Vec<Option<i64>>| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"))
+        };
+        let flags = |flag: fn(&Kept) -> bool| -> ArrayRef {
+            Arc::new(kept.iter().map(|kept| Some(flag(kept))).collect::<BooleanArray>())
+        };
+        let extra = |name: &String| match name.as_str() {
+            system::VALID_FROM => moments(kept.iter().map(|kept| Some(kept.from)).collect()),
+            system::VALID_TO => moments(kept.iter().map(|kept| kept.to).collect()),
+            system::CURRENT => flags(|kept| kept.to.is_none()),
+            _ => flags(|kept| kept.deleted),
+        };
+        let extras = self.extras.iter().map(|name| (name.as_str(), extra(name), true));
+        let schema = own.schema();
+        let columns = schema.fields().iter().zip(own.columns());
+        let columns =
+            columns.map(|(field, array)| (field.name().as_str(), array.clone(), field.is_nullable()));
+        RecordBatch::try_from_iter_with_nullable(columns.chain(extras)).expect("one value a row")
+    }
+
+    fn count(&self) -> u64 {
+        self.rows.iter().flatten().count() as u64
     }
 
     /// How many rows a run wrote.
     fn rows_of(&self, run: &str) -> u64 {
-        self.rows.iter().filter(|(batch, row)| run_of(&self.batches[*batch], *row) == run).count() as u64
+        let rows = self.rows.iter().flatten();
+        rows.filter(|kept| run_of(&self.batches[kept.batch], kept.row) == run).count() as u64
     }
 }
 

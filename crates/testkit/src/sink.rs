@@ -19,6 +19,7 @@
 //!   [`Begin::Anew`] throws it away no later than its own first commit.
 
 mod hand;
+mod model;
 mod rows;
 mod scenarios;
 

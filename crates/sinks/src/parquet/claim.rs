@@ -39,7 +39,8 @@ impl Claim {
         }
         // Another process may have made it ours, or its own, between the first look and the lock.
         let visible = check(layout, owner)?;
-        if !layout.owner().exists() {
+        let older = load_owner(layout)?.is_some_and(|found| found.format < FORMAT);
+        if older || !layout.owner().exists() {
             let text = serde_json::to_vec(owner).at("write", &layout.owner())?;
             write_whole(&layout.owner(), &text)?;
             sync_folder(layout.parent())?;
@@ -51,7 +52,7 @@ impl Claim {
 fn check(layout: &Layout, owner: &Owner) -> Result<Visible> {
     match load_owner(layout)? {
         Some(found) if found.format > FORMAT => return Err(newer(layout, found.format)),
-        Some(found) if found != *owner => {
+        Some(found) if (&found.pipeline, &found.stream) != (&owner.pipeline, &owner.stream) => {
             let by = format!("stream `{}` of pipeline `{}`", found.stream, found.pipeline);
             return Err(owned(layout, &layout.visible, &format!("belongs to {by}")));
         }
@@ -183,7 +184,7 @@ mod tests {
         check_claim(|p| put(p.join(".companies.sync/lock"), ""), "");
         let other = serde_json::to_string(&owner("contacts")).expect("text");
         check_claim(|p| put(p.join(".companies.sync/owner.json"), &other), "destination_owned");
-        let future = other.replace("\"format\":1", "\"format\":9");
+        let future = other.replace("\"format\":2", "\"format\":9");
         check_claim(|p| put(p.join(".companies.sync/owner.json"), &future), "newer_format");
         #[cfg(unix)]
         check_claim(

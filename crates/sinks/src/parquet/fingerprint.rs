@@ -6,15 +6,17 @@
 //! column that is null changes it. The engine's own columns do not count. Values are hashed by their type,
 //! so a widened column needs its rows hashed again.
 
-use sync_core::arrow::array::{Array, ArrayRef, AsArray};
+use sync_core::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use sync_core::arrow::compute::kernels::zip::zip;
 use sync_core::arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float64Type, Int64Type,
     TimestampMicrosecondType,
 };
 use sync_core::arrow::record_batch::RecordBatch;
-use sync_core::{Disposition, Schema, SinkError, TableSpec};
+use sync_core::{Disposition, Schema, SinkError, TableSpec, system};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
+use super::extras::TOMBSTONE;
 use crate::contract;
 
 /// Which columns make the identity and the order of a table's rows.
@@ -24,21 +26,32 @@ pub(super) struct Identity {
     pub order: Option<String>,
     /// Whether rows are the same only if all of them is: under `append` the versions of a key all stay.
     pub whole: bool,
+    /// The column that marks deleted rows.
+    pub mark: Option<String>,
+    /// Whether the versions of a key all stay, one of them current.
+    pub history: bool,
 }
 
 impl Identity {
     /// None where the table has no key.
     pub fn of(spec: &TableSpec) -> Option<Self> {
         let whole = spec.disposition == Disposition::Append;
+        let history = spec.disposition == Disposition::History;
         let order = spec.order.clone().filter(|_| !whole);
-        (!spec.key.is_empty()).then(|| Self { key: spec.key.clone(), order, whole })
+        let mark = spec.deleted.clone().filter(|_| !history && spec.disposition != Disposition::Replace);
+        (!spec.key.is_empty()).then(|| Self { key: spec.key.clone(), order, whole, mark, history })
     }
 }
 
 /// What a batch's rows are told apart by, in the order of its rows.
 pub(super) struct Marks {
     pub identity: Vec<u128>,
+    /// A hash of the row; of a tombstone its order in the run.
     pub content: Vec<u64>,
+    /// Whether each row is a tombstone, is marked as deleted, or is a version that is closed.
+    pub gone: Option<BooleanArray>,
+    /// Of a history, from when each version holds, or to when a tombstone closes; else when each row was read.
+    moment: ArrayRef,
     order: Option<ArrayRef>,
 }
 
@@ -51,18 +64,37 @@ impl Marks {
             let index = column(name).ok_or_else(|| contract::key_missing(stream, name))?;
             key.push(batch.column(index));
         }
-        let content = contents(batch, schema);
+        let mut content = contents(batch, schema);
+        let gone = gone(batch, by);
         let mut identity = identities(&key, batch.num_rows());
         if by.whole {
-            for (identity, content) in identity.iter_mut().zip(&content) {
-                let mut both = [0; 24];
+            for (row, (identity, content)) in identity.iter_mut().zip(&content).enumerate() {
+                let mut both = [0; 25];
                 both[..16].copy_from_slice(&identity.to_le_bytes());
-                both[16..].copy_from_slice(&content.to_le_bytes());
-                *identity = xxh3_128(&both);
+                both[16..24].copy_from_slice(&content.to_le_bytes());
+                both[24] = u8::from(gone.as_ref().is_some_and(|gone| gone.value(row)));
+                // One that is marked is another row; without marks the hash is what it always was.
+                *identity = xxh3_128(if both[24] == 0 { &both[..24] } else { &both });
             }
         }
+        if let Some(gone) = gone.as_ref().filter(|_| !by.whole && !by.history) {
+            let seq = batch.column(schema.columns.len() + 2).as_primitive::<Int64Type>();
+            (0..content.len())
+                .filter(|row| gone.value(*row))
+                .for_each(|row| content[row] = seq.value(row) as u64);
+        }
         let order = by.order.as_ref().and_then(column).map(|index| batch.column(index).clone());
-        Ok(Self { identity, content, order })
+        Ok(Self { moment: moment(batch, schema, by, gone.as_ref()), identity, content, gone, order })
+    }
+
+    /// Whether a row is a tombstone, is marked, or is a version that is closed.
+    pub fn is_gone(&self, row: usize) -> bool {
+        self.gone.as_ref().is_some_and(|gone| gone.value(row))
+    }
+
+    /// See the field.
+    pub fn moment(&self, row: usize) -> i64 {
+        self.moment.as_primitive::<TimestampMicrosecondType>().value(row)
     }
 
     /// Appends bytes that compare as the row's order does; false where it has none.
@@ -74,6 +106,31 @@ impl Marks {
             }
             _ => false,
         }
+    }
+}
+
+/// Which rows are tombstones or marked, or versions that are closed; none where none can be.
+fn gone(batch: &RecordBatch, by: &Identity) -> Option<BooleanArray> {
+    if by.history {
+        let current = batch.column_by_name(system::CURRENT)?.as_boolean();
+        return Some(current.iter().map(|current| current.map(|c| !c)).collect());
+    }
+    let apart = batch.column_by_name(TOMBSTONE);
+    let marked = by.mark.as_ref().and_then(|mark| batch.column_by_name(mark));
+    apart.or(marked).map(|array| array.as_boolean().clone())
+}
+
+fn moment(batch: &RecordBatch, schema: &Schema, by: &Identity, gone: Option<&BooleanArray>) -> ArrayRef {
+    let at = batch.column(schema.columns.len() + 1);
+    let (Some(from), Some(to)) =
+        (batch.column_by_name(system::VALID_FROM), batch.column_by_name(system::VALID_TO))
+    else {
+        return at.clone();
+    };
+    match gone.filter(|_| by.history) {
+        Some(gone) if gone.true_count() > 0 => zip(gone, to, from).expect("both are moments, one a row"),
+        Some(_) => from.clone(),
+        None => at.clone(),
     }
 }
 

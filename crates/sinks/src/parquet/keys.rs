@@ -1,7 +1,8 @@
 //! The record of what a data file holds, by key: `keys/part-….keys` beside the table.
 //!
 //! One record a row: identity (16 bytes, big-endian, so that bytes sort as numbers do), row number (4), content
-//! (8), length of the order value (4; all ones for none), and its bytes. Records lie in runs, each sorted by
+//! (8), moment (8), length of the order value (4; all ones for none; the bit below the highest says that the row
+//! is gone), and its bytes. Records lie in runs, each sorted by
 //! identity and covering the rows after those of the run before; a footer in JSON says where runs end and what
 //! the records were made by, and its length and a mark close the file.
 //!
@@ -20,10 +21,12 @@ use super::fault;
 use super::fingerprint::{Identity, Marks};
 
 const MAGIC: &[u8; 8] = b"synckeys";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Bytes of a record before those of its order.
-const HEAD: usize = 32;
-const NO_ORDER: u32 = u32::MAX;
+const HEAD: usize = 40;
+const NO_ORDER: u32 = u32::MAX >> 2;
+/// A row that is gone: a tombstone, one that is marked, a version that is closed.
+const GONE: u32 = 1 << 30;
 /// What one record costs while its run gathers.
 const ENTRY: usize = size_of::<Entry>();
 
@@ -34,6 +37,8 @@ struct Footer {
     key: Vec<String>,
     order: Option<String>,
     whole: bool,
+    mark: Option<String>,
+    history: bool,
     /// Field and type of each column; no type where every value was null.
     columns: Vec<(String, Option<Type>)>,
     /// The offsets at which runs end.
@@ -48,6 +53,8 @@ impl Footer {
             key: by.key.clone(),
             order: by.order.clone(),
             whole: by.whole,
+            mark: by.mark.clone(),
+            history: by.history,
             columns: columns(schema),
             runs: Vec::new(),
         }
@@ -60,6 +67,7 @@ impl Footer {
         };
         // An order that was no column yet is none in every row, and so it is in a column that is null.
         (&self.key, &self.order, self.whole) == (&by.key, &by.order, by.whole)
+            && (&self.mark, self.history) == (&by.mark, by.history)
             && self.columns.len() <= schema.columns.len()
             && self.columns.iter().zip(&schema.columns).all(same)
     }
@@ -72,7 +80,9 @@ fn columns(schema: &Schema) -> Vec<(String, Option<Type>)> {
 struct Entry {
     identity: u128,
     content: u64,
+    moment: i64,
     row: u32,
+    gone: bool,
     /// Where its order lies among those of the run.
     order: (u32, u32),
 }
@@ -108,7 +118,14 @@ impl Writer {
             };
             let number =
                 u32::try_from(self.footer.rows).expect("a data file is cut before four billion rows");
-            self.entries.push(Entry { identity: *identity, content: *content, row: number, order });
+            self.entries.push(Entry {
+                identity: *identity,
+                content: *content,
+                moment: marks.moment(row),
+                row: number,
+                gone: marks.is_gone(row),
+                order,
+            });
             self.footer.rows += 1;
             if self.entries.len() * ENTRY + self.orders.len() >= self.memory {
                 self.end_run()?;
@@ -131,7 +148,9 @@ impl Writer {
             head[..16].copy_from_slice(&entry.identity.to_be_bytes());
             head[16..20].copy_from_slice(&entry.row.to_le_bytes());
             head[20..28].copy_from_slice(&entry.content.to_le_bytes());
-            head[28..].copy_from_slice(&length.to_le_bytes());
+            head[28..36].copy_from_slice(&entry.moment.to_le_bytes());
+            let flags = if entry.gone { GONE } else { 0 };
+            head[36..].copy_from_slice(&(length | flags).to_le_bytes());
             self.file.write_all(&head).and_then(|()| self.file.write_all(order)).at("write", &self.path)?;
             self.offset += (HEAD + order.len()) as u64;
         }
@@ -163,6 +182,9 @@ pub(super) struct Record<'a> {
     pub identity: u128,
     pub row: u32,
     pub content: u64,
+    pub moment: i64,
+    /// Whether it is a tombstone, is marked, or is a version that is closed.
+    pub gone: bool,
     pub order: Option<&'a [u8]>,
 }
 
@@ -223,7 +245,8 @@ impl Keys {
 fn read_record<'a>(reader: &mut impl Read, order: &'a mut Vec<u8>) -> io::Result<Record<'a>> {
     let mut head = [0; HEAD];
     reader.read_exact(&mut head)?;
-    let length = u32::from_le_bytes(head[28..].try_into().expect("four bytes"));
+    let flags = u32::from_le_bytes(head[36..].try_into().expect("four bytes"));
+    let length = flags & !GONE;
     let some = length != NO_ORDER;
     order.resize(if some { length as usize } else { 0 }, 0);
     reader.read_exact(order)?;
@@ -231,6 +254,8 @@ fn read_record<'a>(reader: &mut impl Read, order: &'a mut Vec<u8>) -> io::Result
         identity: u128::from_be_bytes(head[..16].try_into().expect("sixteen bytes")),
         row: u32::from_le_bytes(head[16..20].try_into().expect("four bytes")),
         content: u64::from_le_bytes(head[20..28].try_into().expect("eight bytes")),
+        moment: i64::from_le_bytes(head[28..36].try_into().expect("eight bytes")),
+        gone: flags & GONE != 0,
         order: some.then_some(order),
     })
 }

@@ -1,8 +1,8 @@
 //! The staging log: what is committed and not yet visible.
 //!
 //! One file. Its first entry, the header, says what went before: the parts that are sealed, and where the
-//! table stood. After it come, in the order in which things happened, the schema in force, rows as Arrow IPC
-//! messages, and commits; and the mark that a table begins to be built from nothing, which voids everything
+//! table stood. After it come, in the order in which things happened, the schema in force, rows and tombstones as
+//! Arrow IPC messages, and commits; and the mark that a table begins to be built from nothing, which voids everything
 //! before it. Each entry carries its length and an xxh3 checksum that is seeded with the one before, so the
 //! valid part of a log is the longest prefix whose chain holds; what counts of it ends with the last commit.
 //! What lies behind, a mark as well as rows, never happened.
@@ -90,12 +90,13 @@ enum Kind {
     Schema = 3,
     Rows = 4,
     Commit = 5,
+    Tombstones = 6,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        use Kind::{Build, Commit, Header, Rows, Schema};
-        [Header, Build, Schema, Rows, Commit].into_iter().find(|kind| *kind as u8 == byte)
+        use Kind::{Build, Commit, Header, Rows, Schema, Tombstones};
+        [Header, Build, Schema, Rows, Commit, Tombstones].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -170,13 +171,14 @@ impl Log {
         Ok(())
     }
 
-    /// Appends rows. They count once a commit follows.
-    pub fn rows(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// Appends rows, or tombstones. They count once a commit follows.
+    pub fn rows(&mut self, batch: &RecordBatch, tombstones: bool) -> Result<()> {
+        let kind = if tombstones { Kind::Tombstones } else { Kind::Rows };
         for slice in slices(batch, ENTRY_BYTES) {
             let encoder = self.encoder.as_mut().ok_or_else(|| misuse("rows came before their schema"))?;
             encoder.write(&slice).at("write", &self.path)?;
             let mut body = std::mem::take(encoder.get_mut());
-            self.append(Kind::Rows, &body)?;
+            self.append(kind, &body)?;
             body.clear();
             if let Some(encoder) = &mut self.encoder {
                 *encoder.get_mut() = body;
@@ -301,7 +303,7 @@ pub(super) fn scan(path: &Path) -> Result<Option<Found>> {
     let (mut built, mut schema) = (None, None);
     while let Some((kind, body)) = entries.next().at("read", path)? {
         match kind {
-            Kind::Header | Kind::Rows => {}
+            Kind::Header | Kind::Rows | Kind::Tombstones => {}
             Kind::Build => (built, schema) = (Some(entries.place), None),
             Kind::Schema => schema = Some(serde_json::from_slice(&body).at("read", path)?),
             Kind::Commit => {
@@ -327,7 +329,7 @@ pub(super) fn replay(
     file: File,
     (from, schema): (Place, Option<Schema>),
     end: u64,
-    mut visit: impl FnMut(&Arc<Schema>, RecordBatch) -> Result<()>,
+    mut visit: impl FnMut(&Arc<Schema>, RecordBatch, bool) -> Result<()>,
 ) -> Result<()> {
     let mut entries = Entries::new(file).at("read", path)?;
     entries.seek(from).at("read", path)?;
@@ -341,11 +343,11 @@ pub(super) fn replay(
                 let schema = serde_json::from_slice(&body).at("read", path)?;
                 reading = Some(Reading::new(schema).at("read", path)?);
             }
-            (Kind::Rows, Some(Reading { schema, decoder })) => {
+            (Kind::Rows | Kind::Tombstones, Some(Reading { schema, decoder })) => {
                 let mut body = Buffer::from_vec(body);
                 while !body.is_empty() {
                     if let Some(batch) = decoder.decode(&mut body).at("read", path)? {
-                        visit(schema, batch)?;
+                        visit(schema, batch, kind == Kind::Tombstones)?;
                     }
                 }
             }

@@ -8,10 +8,11 @@ use sync_core::{Checkpoint, RunId, Schema, TableSpec};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::error::{At, Result, damaged};
+use super::extras::{Extras, TOMBSTONE};
 use super::layout::{Layout, MANIFEST};
 
 /// The form of the manifest, the log and the owner's file.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// The pipeline and the stream that a table belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,13 +41,18 @@ pub(super) struct DataFile {
 }
 
 /// What decides the bytes of a file: the names and types of its columns. Files of one version share it.
-pub(super) fn shape(schema: &Schema) -> u64 {
+pub(super) fn shape(schema: &Schema, extras: &Extras, apart: bool) -> u64 {
     let mut hash = Xxh3::new();
     for column in &schema.columns {
         for text in [&column.name, &column.field, &column.ty.to_string()] {
             hash.update(&(text.len() as u64).to_le_bytes());
             hash.update(text.as_bytes());
         }
+    }
+    let apart = apart.then(|| TOMBSTONE.to_owned());
+    for name in extras.names().iter().chain(&apart) {
+        hash.update(&u64::MAX.to_le_bytes()); // a length that no name has
+        hash.update(name.as_bytes());
     }
     hash.digest()
 }
@@ -60,6 +66,9 @@ pub(super) struct Manifest {
     pub epoch: u64,
     pub rows: u64,
     pub schema: Schema,
+    /// The engine's own columns beyond the three that every table has.
+    #[serde(default)]
+    pub extras: Vec<String>,
     pub files: Vec<DataFile>,
     pub checkpoint: Checkpoint,
 }

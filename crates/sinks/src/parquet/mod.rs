@@ -25,11 +25,12 @@
 //! write: the cost of a change to one row is that of its file, and it is reported.
 //!
 //! Reading order: `layout`, `claim`, `manifest` (what lies where), `log`, `syncer` (commits), `part`,
-//! `properties` (files), `fingerprint`, `keys`, `settle` (which rows stay), `rewrite`, `publication`, `version`
+//! `properties`, `extras` (files), `fingerprint`, `keys`, `settle` (which rows stay), `rewrite`, `publication`, `version`
 //! (what readers see next), `table` (all of it together).
 
 mod claim;
 mod error;
+mod extras;
 mod fault;
 mod fingerprint;
 mod keys;
@@ -112,7 +113,14 @@ impl Parquet {
 
 impl Sink for Parquet {
     fn capability(&self) -> Capability {
-        Capability { dispositions: &[Disposition::Append, Disposition::Replace, Disposition::Merge] }
+        Capability {
+            dispositions: &[
+                Disposition::Append,
+                Disposition::Replace,
+                Disposition::Merge,
+                Disposition::History,
+            ],
+        }
     }
 
     fn open(&self, spec: &TableSpec) -> Result<Box<dyn sync_core::Table>, SinkError> {

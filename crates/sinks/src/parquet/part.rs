@@ -10,9 +10,10 @@ use std::sync::Arc;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use sync_core::arrow::record_batch::RecordBatch;
-use sync_core::{RunId, Schema, SinkError, conform};
+use sync_core::{RunId, Schema, SinkError};
 
 use super::error::{At, Result, damaged};
+use super::extras::Extras;
 use super::fault;
 use super::fingerprint::{Identity, Marks};
 use super::keys;
@@ -34,6 +35,8 @@ pub(super) struct Make {
     pub owner: Owner,
     pub run: RunId,
     pub identity: Option<Identity>,
+    /// The columns behind those that come with every batch.
+    pub extras: Extras,
     pub compression: Compression,
     /// A file is closed at about this size, in bytes.
     pub target: u64,
@@ -44,13 +47,6 @@ pub(super) struct Make {
 impl Make {
     pub fn misfit(&self, error: sync_core::CastError) -> SinkError {
         contract::misfit(&self.owner.stream, &self.layout.visible.display().to_string(), error)
-    }
-
-    pub fn conform(&self, batch: &RecordBatch, from: &Arc<Schema>, to: &Arc<Schema>) -> Result<RecordBatch> {
-        if from.columns == to.columns {
-            return Ok(batch.clone());
-        }
-        conform(batch, from, to).map_err(|error| self.misfit(error))
     }
 }
 
@@ -76,6 +72,8 @@ pub(super) struct Writer {
     /// The run all its rows were read by.
     run: Option<RunId>,
     schema: Arc<Schema>,
+    /// Whether tombstones are told apart by a column of their own.
+    apart: bool,
     rows: u64,
     head: Vec<RecordBatch>,
     head_rows: usize,
@@ -89,19 +87,32 @@ struct Body {
 }
 
 impl Writer {
-    pub fn new(make: &Make, names: &mut Names, run: Option<RunId>, schema: Arc<Schema>) -> Self {
+    pub fn new(make: &Make, names: &mut Names, run: Option<RunId>, schema: Arc<Schema>, apart: bool) -> Self {
         let name = names.take();
         let path = make.layout.staged().join(&name);
-        Self { name, path, run, schema, rows: 0, head: Vec::new(), head_rows: 0, head_bytes: 0, body: None }
+        Self {
+            name,
+            path,
+            run,
+            schema,
+            apart,
+            rows: 0,
+            head: Vec::new(),
+            head_rows: 0,
+            head_bytes: 0,
+            body: None,
+        }
     }
 
     /// Makes room for rows of another schema; false where that takes another file.
-    pub fn adopt(&mut self, make: &Make, schema: &Arc<Schema>) -> Result<bool> {
-        if self.schema.columns == schema.columns {
+    pub fn adopt(&mut self, make: &Make, schema: &Arc<Schema>, apart: bool) -> Result<bool> {
+        let apart = apart || self.apart;
+        if self.schema.columns == schema.columns && self.apart == apart {
             return Ok(true);
         }
         if let Some(body) = &mut self.body {
-            let same = shape(&self.schema) == shape(schema);
+            let shape = |schema: &Schema, apart| shape(schema, &make.extras, apart);
+            let same = shape(&self.schema, self.apart) == shape(schema, apart);
             if same {
                 self.schema = schema.clone();
                 body.keys.iter_mut().for_each(|keys| keys.settle(schema));
@@ -109,13 +120,19 @@ impl Writer {
             return Ok(same);
         }
         for batch in &mut self.head {
-            *batch = make.conform(batch, &self.schema, schema)?;
+            *batch = make.extras.reshape(make, batch, &self.schema, schema, apart)?;
         }
         self.schema = schema.clone();
+        self.apart = apart;
         Ok(true)
     }
 
-    /// Adds rows of its schema.
+    /// Whether tombstones are told apart by a column of their own.
+    pub fn apart(&self) -> bool {
+        self.apart
+    }
+
+    /// Adds rows of its schema, dressed.
     pub fn write(&mut self, make: &Make, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
         if let Some(body) = &mut self.body {
@@ -133,9 +150,9 @@ impl Writer {
     fn begin(&mut self, make: &Make) -> Result<()> {
         fault::point().at("make", &self.path)?;
         let file = File::create(&self.path).at("make", &self.path)?;
-        let properties = properties(make, self.run.as_ref(), &self.schema, &self.head);
-        let parquet =
-            ArrowWriter::try_new(file, self.schema.arrow(), Some(properties)).at("make", &self.path)?;
+        let arrow = make.extras.arrow(&self.schema, self.apart);
+        let properties = properties(make, self.run.as_ref(), &self.schema, &arrow, &self.head);
+        let parquet = ArrowWriter::try_new(file, arrow, Some(properties)).at("make", &self.path)?;
         let keys = match &make.identity {
             Some(by) => {
                 let path = make.layout.keys_of(&self.name);
@@ -181,7 +198,8 @@ impl Writer {
             fault::point().at("write", &self.path)?;
             keys.close()?;
         }
-        Ok(DataFile { name: self.name, bytes, rows: self.rows, run: self.run, shape: shape(&self.schema) })
+        let shape = shape(&self.schema, &make.extras, self.apart);
+        Ok(DataFile { name: self.name, bytes, rows: self.rows, run: self.run, shape })
     }
 }
 

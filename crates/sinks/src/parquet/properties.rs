@@ -12,7 +12,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use sync_core::arrow::array::{Array, AsArray};
-use sync_core::arrow::datatypes::DataType;
+use sync_core::arrow::datatypes::{DataType, SchemaRef};
 use sync_core::arrow::record_batch::RecordBatch;
 use sync_core::{RunId, Schema};
 use xxhash_rust::xxh3::xxh3_64;
@@ -38,9 +38,10 @@ pub(super) fn properties(
     make: &Make,
     run: Option<&RunId>,
     schema: &Schema,
+    arrow: &SchemaRef,
     head: &[RecordBatch],
 ) -> WriterProperties {
-    let columns = schema.columns.len() + 3;
+    let columns = arrow.fields().len();
     // Every column has a page in the making, and a compressor that is sized by it.
     let page = (make.memory / 8 / columns).clamp(4 << 10, 256 << 10);
     let mut builder = WriterProperties::builder()
@@ -52,7 +53,7 @@ pub(super) fn properties(
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_dictionary_enabled(false)
         .set_key_value_metadata(Some(metadata(make, run, schema)));
-    for (index, field) in schema.arrow().fields().iter().enumerate() {
+    for (index, field) in arrow.fields().iter().enumerate() {
         if field.data_type() == &DataType::Utf8 && repeats(head, index) {
             let path = ColumnPath::new(vec![field.name().clone()]);
             builder = builder.set_column_dictionary_enabled(path, true);

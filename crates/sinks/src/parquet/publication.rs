@@ -6,10 +6,11 @@ use std::sync::Arc;
 use sync_core::{Checkpoint, RunId, Schema};
 
 use super::error::Result;
+use super::extras::Patch;
 use super::manifest::{DataFile, Manifest, Owner, Version, shape};
 use super::part::{self, Make, Names};
 use super::rewrite::{self, Source};
-use super::settle::{self, Bits, Input, Losers};
+use super::settle::{self, Bits, Input, Rule, Settled};
 use super::version::crowded;
 
 /// What the next version is made of.
@@ -22,8 +23,6 @@ pub(super) struct Wanted<'a> {
     pub schema: &'a Arc<Schema>,
     /// Whether small files are joined.
     pub tidy: bool,
-    /// Whether a row of the version before can lose to a new one.
-    pub stored_lose: bool,
 }
 
 /// The files of the next version, complete and on disk.
@@ -36,15 +35,25 @@ pub(super) struct Planned {
     pub unchanged: u64,
     /// Bytes of older files that were written again.
     pub rewritten_bytes: u64,
+    /// The runs that read the rows of the files that there were, by place.
+    runs: Vec<String>,
 }
 
 impl Planned {
-    pub fn manifest(&self, owner: &Owner, epoch: u64, schema: &Schema, checkpoint: Checkpoint) -> Manifest {
+    pub fn manifest(
+        &self,
+        owner: &Owner,
+        epoch: u64,
+        schema: &Schema,
+        extras: Vec<String>,
+        checkpoint: Checkpoint,
+    ) -> Manifest {
         Manifest {
             owner: owner.clone(),
             epoch,
             rows: self.files.iter().map(|f| f.rows).sum(),
             schema: schema.clone(),
+            extras,
             files: self.files.clone(),
             checkpoint,
         }
@@ -62,9 +71,17 @@ struct Candidate {
     path: PathBuf,
     staged: bool,
     losers: Option<Bits>,
+    patches: Vec<(u32, Patch)>,
 }
 
 impl Candidate {
+    /// Whether all its rows tell this run, those that a tombstone of it has marked included.
+    fn is_of(&self, run: &RunId, runs: &[String]) -> bool {
+        let marks = self.patches.iter().filter_map(|(_, patch)| patch.mark);
+        self.file.run.as_ref() == Some(run)
+            && marks.into_iter().all(|mark| runs[mark.file as usize] == run.as_str())
+    }
+
     fn left(&self) -> u64 {
         self.file.rows - self.losers.as_ref().map_or(0, |l| l.count)
     }
@@ -74,15 +91,20 @@ impl Candidate {
 pub(super) fn plan(make: &Make, names: &mut Names, wanted: &Wanted) -> Result<Planned> {
     let mut candidates = candidates(make, wanted);
     let mut planned = Planned::default();
-    for (place, losers) in settle(make, wanted, &candidates)? {
-        let candidate = &mut candidates[place];
-        if candidate.file.run.as_ref() == Some(&make.run) {
-            planned.unchanged += losers.count;
-        }
-        candidate.losers = Some(losers);
+    let settled = settle(make, wanted, &candidates)?;
+    let runs: Vec<_> = candidates.iter().map(|c| c.file.run.clone()).collect();
+    let mine = |place: usize| runs[place].as_ref() == Some(&make.run);
+    for (place, losers) in settled.losers {
+        planned.unchanged += if mine(place) { losers.count } else { 0 };
+        candidates[place].losers = Some(losers);
     }
+    planned.unchanged -= settled.struck.iter().filter(|place| mine(**place)).count() as u64;
+    for (place, patches) in settled.patches {
+        candidates[place].patches = patches;
+    }
+    planned.runs = runs.into_iter().map(|run| run.map(|run| run.to_string()).unwrap_or_default()).collect();
     candidates.retain(|c| c.left() > 0);
-    let shape = shape(wanted.schema);
+    let shape = shape(wanted.schema, &make.extras, false);
     let joined = if wanted.tidy { joined(make, &candidates) } else { Vec::new() };
     let mut crowd = Vec::new();
     let mut group: Vec<Candidate> = Vec::new();
@@ -90,7 +112,8 @@ pub(super) fn plan(make: &Make, names: &mut Names, wanted: &Wanted) -> Result<Pl
         let alone = group.last().is_some_and(|last| last.file.run != candidate.file.run);
         if joined.binary_search(&place).is_ok() {
             crowd.push(candidate);
-        } else if candidate.losers.is_none() && candidate.file.shape == shape {
+        } else if candidate.losers.is_none() && candidate.patches.is_empty() && candidate.file.shape == shape
+        {
             planned.write(make, names, wanted, std::mem::take(&mut group))?;
             planned.add(candidate.file, candidate.path);
         } else {
@@ -104,8 +127,8 @@ pub(super) fn plan(make: &Make, names: &mut Names, wanted: &Wanted) -> Result<Pl
     planned.write(make, names, wanted, crowd)?;
     if planned.files.is_empty() {
         // Readers that find no file at all take the table for missing.
-        let file =
-            part::Writer::new(make, names, Some(make.run.clone()), wanted.schema.clone()).close(make)?;
+        let file = part::Writer::new(make, names, Some(make.run.clone()), wanted.schema.clone(), false)
+            .close(make)?;
         planned.place(make, file);
     }
     Ok(planned)
@@ -116,10 +139,11 @@ impl Planned {
     fn write(&mut self, make: &Make, names: &mut Names, wanted: &Wanted, old: Vec<Candidate>) -> Result<()> {
         let Some(first) = old.first() else { return Ok(()) };
         let run: Option<RunId> =
-            first.file.run.clone().filter(|run| old.iter().all(|c| c.file.run.as_ref() == Some(run)));
+            first.file.run.clone().filter(|run| old.iter().all(|c| c.is_of(run, &self.runs)));
         self.rewritten_bytes += old.iter().filter(|c| !c.staged).map(|c| c.file.bytes).sum::<u64>();
-        let sources: Vec<_> = old.into_iter().map(|c| Source { path: c.path, losers: c.losers }).collect();
-        for file in rewrite::rewrite(make, names, &sources, run.as_ref(), wanted.schema)? {
+        let source = |c: Candidate| Source { path: c.path, losers: c.losers, patches: c.patches };
+        let sources: Vec<_> = old.into_iter().map(source).collect();
+        for file in rewrite::rewrite(make, names, &sources, run.as_ref(), wanted.schema, &self.runs)? {
             self.place(make, file);
         }
         Ok(())
@@ -141,19 +165,19 @@ fn candidates(make: &Make, wanted: &Wanted) -> Vec<Candidate> {
     let parts = wanted.parts.iter().map(|file| (file, staged.join(&file.name), true));
     let candidate = |(file, path, staged): (&DataFile, _, _)| {
         let file = file.clone();
-        Candidate { file, path, staged, losers: None }
+        Candidate { file, path, staged, losers: None, patches: Vec::new() }
     };
     base.chain(parts).map(candidate).collect()
 }
 
-fn settle(make: &Make, wanted: &Wanted, candidates: &[Candidate]) -> Result<Losers> {
-    let (Some(by), false) = (&make.identity, wanted.parts.is_empty()) else { return Ok(Losers::new()) };
+fn settle(make: &Make, wanted: &Wanted, candidates: &[Candidate]) -> Result<Settled> {
+    let (Some(by), false) = (&make.identity, wanted.parts.is_empty()) else { return Ok(Settled::default()) };
     let mut inputs = Vec::with_capacity(candidates.len());
     for Candidate { file, path, staged, .. } in candidates {
         let keys = rewrite::keys(make, by, file, path, wanted.schema)?;
         inputs.push(Input { keys, rows: file.rows, staged: *staged });
     }
-    settle::losers(&mut inputs, wanted.stored_lose, make.memory / 2)
+    settle::settle(&mut inputs, Rule::of(by), make.memory / 2)
 }
 
 /// The places of small files that are to be joined, by the size of what stays of them.

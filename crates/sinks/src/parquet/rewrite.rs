@@ -11,6 +11,7 @@ use sync_core::arrow::compute::filter_record_batch;
 use sync_core::{RunId, Schema};
 
 use super::error::{At, Result};
+use super::extras::{Patch, TOMBSTONE};
 use super::fingerprint::{Identity, Marks};
 use super::keys::{self, Keys};
 use super::manifest::DataFile;
@@ -21,15 +22,19 @@ use super::settle::Bits;
 pub(super) struct Source {
     pub path: PathBuf,
     pub losers: Option<Bits>,
+    /// What is changed of those that stay.
+    pub patches: Vec<(u32, Patch)>,
 }
 
-/// Writes what stays of some files into new ones. `run` is the run that read all the rows, if it was one.
+/// Writes what stays of some files into new ones. `run` is the run that read all the rows, if it was one; `runs` are
+/// those of the files that patches speak of.
 pub(super) fn rewrite(
     make: &Make,
     names: &mut Names,
     sources: &[Source],
     run: Option<&RunId>,
     schema: &Arc<Schema>,
+    runs: &[String],
 ) -> Result<Vec<DataFile>> {
     let mut files = Vec::new();
     let mut writer: Option<part::Writer> = None;
@@ -39,6 +44,9 @@ pub(super) fn rewrite(
         for batch in reader {
             let batch = batch.at("read", &source.path)?;
             let rows = batch.num_rows() as u64;
+            let batch = make.extras.reshape(make, &batch, &from, schema, false)?;
+            let run_of = |file: u32| runs[file as usize].clone();
+            let batch = make.extras.patch(&batch, row, &source.patches, run_of);
             let batch = match &source.losers {
                 Some(losers) => {
                     let stays = BooleanBuffer::collect_bool(rows as usize, |i| !losers.has(row + i as u64));
@@ -51,9 +59,9 @@ pub(super) fn rewrite(
             if batch.num_rows() == 0 {
                 continue;
             }
-            let open =
-                writer.get_or_insert_with(|| part::Writer::new(make, names, run.cloned(), schema.clone()));
-            open.write(make, &make.conform(&batch, &from, schema)?)?;
+            let open = writer
+                .get_or_insert_with(|| part::Writer::new(make, names, run.cloned(), schema.clone(), false));
+            open.write(make, &batch)?;
             if open.full(make) {
                 files.extend(writer.take().map(|w| w.close(make)).transpose()?);
             }
@@ -79,7 +87,9 @@ pub(super) fn keys(
     let mut writer = keys::Writer::create(&fresh, by, schema, make.memory / 8)?;
     let (from, reader) = part::read(make, data)?;
     for batch in reader {
-        let batch = make.conform(&batch.at("read", data)?, &from, schema)?;
+        let batch = batch.at("read", data)?;
+        let apart = batch.column_by_name(TOMBSTONE).is_some();
+        let batch = make.extras.reshape(make, &batch, &from, schema, apart)?;
         writer.add(&Marks::of(&batch, schema, by, &make.owner.stream)?)?;
     }
     writer.close()?;

@@ -14,10 +14,12 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::error::Result;
+use super::extras::{Mark, Patch};
+use super::fingerprint::Identity;
 use super::keys::{Keys, Record};
 
 /// What a key takes in memory while it is settled, room of the map included.
-const KEY_BYTES: usize = 192;
+const KEY_BYTES: usize = 288;
 
 /// A data file whose rows are settled.
 pub(super) struct Input {
@@ -53,30 +55,94 @@ impl Bits {
 /// The rows that do not stay, by the place of their file among the inputs.
 pub(super) type Losers = HashMap<usize, Bits>;
 
-/// Settles staged rows against each other and against those stored. `stored_lose` says whether a stored row
-/// can be one of the losers.
-pub(super) fn losers(inputs: &mut [Input], stored_lose: bool, memory: usize) -> Result<Losers> {
+/// What became of the staged rows.
+#[derive(Default)]
+pub(super) struct Settled {
+    pub losers: Losers,
+    /// What is changed of rows that stay: their numbers, rising, by the place of their file.
+    pub patches: HashMap<usize, Vec<(u32, Patch)>>,
+    /// The files of tombstones that took away or closed or marked something. They do not stay, but they did count.
+    pub struck: Vec<usize>,
+}
+
+/// How the rows of a key follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// All different ones stay.
+    Append,
+    /// The last one stays.
+    Merge,
+    /// The last one stays, and a tombstone marks it.
+    Mark,
+    /// All stay, the last one being current.
+    History,
+}
+
+impl Rule {
+    pub fn of(by: &Identity) -> Self {
+        match by {
+            Identity { whole: true, .. } => Self::Append,
+            Identity { history: true, .. } => Self::History,
+            Identity { mark: Some(_), .. } => Self::Mark,
+            _ => Self::Merge,
+        }
+    }
+}
+
+/// Settles staged rows against each other and against those stored.
+pub(super) fn settle(inputs: &mut [Input], rule: Rule, memory: usize) -> Result<Settled> {
     let staged: u64 = inputs.iter().filter(|i| i.staged).map(|i| i.rows).sum();
     let ranges = (staged as usize * KEY_BYTES).div_ceil(memory.max(4 * KEY_BYTES)).max(1) as u64;
-    let mut round =
-        Round { contests: Contests::default(), losers: Losers::new(), rows: Vec::new(), stored_lose };
-    round.rows = inputs.iter().map(|i| i.rows).collect();
+    let rows = inputs.iter().map(|i| i.rows).collect();
+    let mut round = Round {
+        rule,
+        contests: Contests::default(),
+        settled: Settled::default(),
+        rows,
+        patches: HashMap::new(),
+    };
     for range in 1..=ranges {
         let below = (range < ranges).then(|| u128::from(u64::MAX / ranges * range) << 64);
         round.settle(inputs, below)?;
     }
-    Ok(round.losers)
+    for ((file, row), patch) in round.patches {
+        round.settled.patches.entry(file as usize).or_default().push((row, patch));
+    }
+    round.settled.patches.values_mut().for_each(|patches| patches.sort_unstable_by_key(|(row, _)| *row));
+    Ok(round.settled)
 }
 
 /// A row's file and number.
 type At = (u32, u32);
 
+/// A row that takes part.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Row {
+    at: At,
+    content: u64,
+    /// From when its version holds.
+    from: i64,
+}
+
 /// Where the contest for one key stands.
 #[derive(Default)]
 struct Contest {
-    stored: Option<(At, u64)>,
-    winner: Option<(At, u64)>,
+    stored: Option<Row>,
+    winner: Option<Row>,
     order: Order,
+    /// The tombstone that the winner met, and whether that was so from the start.
+    met: Option<Met>,
+    /// The last tombstone that took the winner away.
+    taken_by: Option<u32>,
+}
+
+/// A tombstone that the winner met.
+#[derive(Clone, Copy)]
+enum Met {
+    /// Before.
+    Stored,
+    /// Just now.
+    Staged(Mark),
 }
 
 /// The winner's order value.
@@ -113,10 +179,11 @@ impl Order {
 type Contests = HashMap<u128, Contest, BuildHasherDefault<Low>>;
 
 struct Round {
+    rule: Rule,
     contests: Contests,
-    losers: Losers,
+    settled: Settled,
+    patches: HashMap<At, Patch>,
     rows: Vec<u64>,
-    stored_lose: bool,
 }
 
 impl Round {
@@ -133,51 +200,153 @@ impl Round {
             input.keys.range(below, |record| {
                 if staged {
                     self.challenge(file as u32, record);
+                } else if self.rule == Rule::History && record.gone {
+                    // A version that was closed before has nothing to settle.
                 } else if let Entry::Occupied(mut contest) = self.contests.entry(record.identity) {
-                    let was = contest.get_mut().store(file as u32, record);
-                    self.lose_stored(was);
+                    let was = contest.get_mut().store(file as u32, record, self.rule);
+                    if self.rule == Rule::History {
+                        // It takes the place of another current one only if somebody meddled with the table.
+                        self.close(was, record.moment);
+                    } else {
+                        self.lose_stored(was);
+                    }
                 }
             })?;
         }
         let mut contests = std::mem::take(&mut self.contests);
         for contest in contests.drain().map(|c| c.1) {
-            if contest.stored != contest.winner {
-                self.lose_stored(contest.stored);
-            }
+            self.end(&contest);
         }
         self.contests = contests;
         Ok(())
     }
 
     fn challenge(&mut self, file: u32, record: Record) {
-        let contest = self.contests.entry(record.identity).or_default();
-        let new = ((file, record.row), record.content);
+        let mut contests = std::mem::take(&mut self.contests);
+        let contest = contests.entry(record.identity).or_default();
+        let at = (file, record.row);
+        let older = matches!((record.order, contest.order.bytes()), (Some(new), Some(was)) if new < was);
+        // Under append a tombstone is a row as any other.
+        if record.gone && self.rule != Rule::Append {
+            self.lose(at);
+            if !older {
+                self.strike(contest, file, record);
+            }
+        } else {
+            self.follow(
+                contest,
+                Row { at, content: record.content, from: record.moment },
+                older,
+                record.order,
+            );
+        }
+        self.contests = contests;
+    }
+
+    /// A row that comes after those so far.
+    fn follow(&mut self, contest: &mut Contest, mut new: Row, older: bool, order: Option<&[u8]>) {
         let Some(winner) = contest.winner else {
-            contest.winner = Some(new);
-            contest.order = Order::of(record.order);
+            // What a tombstone took away and what comes now may be the same row: then nothing has happened.
+            let back = contest.stored.filter(|s| s.content == new.content && self.rule == Rule::Merge);
+            if back.is_some() {
+                self.lose(new.at);
+            }
+            contest.winner = back.or(Some(new));
+            contest.order = Order::of(order);
             return;
         };
-        let older = matches!((record.order, contest.order.bytes()), (Some(new), Some(was)) if new < was);
-        if older || winner.1 == new.1 {
-            lose(&mut self.losers, &self.rows, new.0);
+        let unmarked = contest.met.is_none();
+        if older || (winner.content == new.content && unmarked) {
+            return self.lose(new.at);
+        }
+        contest.order = Order::of(order);
+        if self.rule == Rule::History {
+            let from = new.from.max(winner.from);
+            self.close(Some(winner), from);
+            if from != new.from {
+                self.patch(new.at).from = Some(from);
+                new.from = from;
+            }
+            contest.winner = Some(new);
             return;
         }
         if contest.winner != contest.stored {
-            lose(&mut self.losers, &self.rows, winner.0);
+            self.lose(winner.at);
         }
-        contest.order = Order::of(record.order);
-        match contest.stored.filter(|stored| stored.1 == new.1) {
+        contest.met = None;
+        match contest.stored.filter(|stored| stored.content == new.content && unmarked) {
             Some(stored) => {
                 contest.winner = Some(stored);
-                lose(&mut self.losers, &self.rows, new.0);
+                self.lose(new.at);
             }
             None => contest.winner = Some(new),
         }
     }
 
-    fn lose_stored(&mut self, stored: Option<(At, u64)>) {
-        if let Some((at, _)) = stored.filter(|_| self.stored_lose) {
-            lose(&mut self.losers, &self.rows, at);
+    /// A tombstone that comes after the rows so far.
+    fn strike(&mut self, contest: &mut Contest, file: u32, record: Record) {
+        let Some(winner) = contest.winner else { return };
+        match self.rule {
+            Rule::Append => {}
+            Rule::History => {
+                self.close(Some(winner), record.moment.max(winner.from));
+                (contest.winner, contest.order) = (None, Order::None);
+                self.settled.struck.push(file as usize);
+            }
+            Rule::Merge => {
+                if contest.winner != contest.stored {
+                    self.lose(winner.at);
+                }
+                (contest.winner, contest.order) = (None, Order::None);
+                contest.taken_by = Some(file);
+            }
+            Rule::Mark if contest.met.is_some() => {}
+            Rule::Mark => {
+                contest.met = Some(Met::Staged(Mark { at: record.moment, seq: record.content as i64, file }));
+            }
+        }
+    }
+
+    /// What the contest comes to.
+    fn end(&mut self, contest: &Contest) {
+        match self.rule {
+            Rule::Append | Rule::History => {}
+            Rule::Merge | Rule::Mark => {
+                if contest.stored != contest.winner {
+                    self.lose_stored(contest.stored);
+                }
+                if let (None, Some(file)) = (contest.winner, contest.taken_by) {
+                    self.settled.struck.push(file as usize);
+                }
+                if let (Some(winner), Some(Met::Staged(mark))) = (contest.winner, contest.met) {
+                    self.patch(winner.at).mark = Some(mark);
+                    // A row that is new counts by itself.
+                    if contest.stored == contest.winner {
+                        self.settled.struck.push(mark.file as usize);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A version does not hold any more from this moment on.
+    fn close(&mut self, version: Option<Row>, to: i64) {
+        if let Some(version) = version {
+            self.patch(version.at).to = Some(to);
+        }
+    }
+
+    fn patch(&mut self, at: At) -> &mut Patch {
+        self.patches.entry(at).or_default()
+    }
+
+    fn lose(&mut self, at: At) {
+        lose(&mut self.settled.losers, &self.rows, at);
+    }
+
+    fn lose_stored(&mut self, stored: Option<Row>) {
+        if let Some(row) = stored.filter(|_| self.rule != Rule::Append) {
+            self.lose(row.at);
         }
     }
 }
@@ -185,10 +354,12 @@ impl Round {
 impl Contest {
     /// Takes a stored row; hands back the one it takes the place of. (A table has two for one key if they
     /// were written before it had a key.)
-    fn store(&mut self, file: u32, record: Record) -> Option<(At, u64)> {
-        let was = self.stored.replace(((file, record.row), record.content));
+    fn store(&mut self, file: u32, record: Record, rule: Rule) -> Option<Row> {
+        let row = Row { at: (file, record.row), content: record.content, from: record.moment };
+        let was = self.stored.replace(row);
         self.winner = self.stored;
         self.order = Order::of(record.order);
+        self.met = (record.gone && rule == Rule::Mark).then_some(Met::Stored);
         was
     }
 }
@@ -220,7 +391,7 @@ mod tests {
     use sync_core::{Disposition, TableSpec};
     use sync_testkit::sink::{SpecExt, batch, schema, spec};
 
-    use super::super::fingerprint::{Identity, Marks};
+    use super::super::fingerprint::Marks;
     use super::super::keys::Writer;
     use super::*;
 
@@ -252,8 +423,8 @@ mod tests {
             all.extend(staged);
             let mut inputs: Vec<_> =
                 all.iter().enumerate().map(|(n, lines)| input(place.path(), spec, n, lines, n > 0)).collect();
-            let losers =
-                losers(&mut inputs, spec.disposition == Disposition::Merge, memory).expect("settled");
+            let rule = Rule::of(&Identity::of(spec).expect("a key"));
+            let Settled { losers, .. } = settle(&mut inputs, rule, memory).expect("settled");
             let stays = |file: usize, row: usize| !losers.get(&file).is_some_and(|b| b.has(row as u64));
             let left: Vec<&str> = all
                 .iter()

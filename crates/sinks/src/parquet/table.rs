@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use sync_core::arrow::record_batch::RecordBatch;
 use sync_core::{
-    Begin, Checkpoint, Disposition, Opened, Published, Receipt, RunId, Schema, SinkError, TableSpec,
+    Begin, Checkpoint, Disposition, Opened, Published, Receipt, RunId, Schema, SinkError, TableSpec, system,
 };
 
 use super::claim::{Claim, Visible};
 use super::error::{At, Result, misuse};
+use super::extras::Extras;
 use super::fault;
 use super::fingerprint::Identity;
 use super::layout::{Layout, remove_others, sync_folder};
@@ -54,7 +55,7 @@ pub(super) struct Table {
 /// Rows that were written since the last commit. They are in the log too, where they do not count yet.
 #[derive(Default)]
 struct Pending {
-    batches: Vec<(Arc<Schema>, RecordBatch)>,
+    batches: Vec<(Arc<Schema>, RecordBatch, bool)>,
     /// What the batches take in memory.
     bytes: usize,
     rows: u64,
@@ -78,11 +79,21 @@ impl Table {
             Visible::Version(number) => Some(Version::load(&layout, number)?),
             Visible::Absent => None,
         };
+        let found = version.as_ref().map(|v| v.manifest.extras.as_slice()).unwrap_or_default();
+        let goes_on = spec.begin == Begin::Continue;
+        let history = found.iter().any(|name| name == system::CURRENT);
+        let extras = Extras::of(spec, if goes_on { found } else { &[] });
+        let rebuilds = !goes_on || spec.disposition == Disposition::Replace;
+        if version.is_some() && !rebuilds && history != extras.history {
+            let place = layout.visible.display().to_string();
+            return Err(contract::disposition_changed(&spec.stream, &place, history));
+        }
         let make = Make {
             layout,
             owner,
             run: spec.run.clone(),
             identity: Identity::of(spec),
+            extras,
             compression: options.compression,
             target: options.target_file,
             memory: spec.memory,
@@ -142,7 +153,27 @@ impl Table {
         Ok(())
     }
 
-    fn keep(&mut self, schema: Arc<Schema>, batch: RecordBatch) {
+    fn stage(&mut self, batch: RecordBatch, tombstones: bool) -> Result<()> {
+        let schema = self.schema.clone().ok_or_else(|| misuse("rows came before their schema"))?;
+        if batch.schema() != schema.arrow() {
+            return Err(misuse(format!("rows of {:?} came for the schema {schema:?}", batch.schema())));
+        }
+        let keys = self.make.identity.iter().flat_map(|by| &by.key);
+        if let Some(missing) = keys.into_iter().find(|key| !schema.columns.iter().any(|c| c.field == **key)) {
+            return Err(contract::key_missing(&self.make.owner.stream, missing));
+        }
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.begin_if_fresh()?;
+        self.pending.start.get_or_insert_with(|| self.log.place());
+        self.log.schema(&schema)?;
+        self.log.rows(&batch, tombstones)?;
+        self.keep(schema, batch, tombstones);
+        Ok(())
+    }
+
+    fn keep(&mut self, schema: Arc<Schema>, batch: RecordBatch, tombstones: bool) {
         let pending = &mut self.pending;
         pending.rows += batch.num_rows() as u64;
         pending.bytes += batch.get_array_memory_size();
@@ -150,7 +181,7 @@ impl Table {
         if pending.spilled {
             pending.batches.clear();
         } else {
-            pending.batches.push((schema, batch));
+            pending.batches.push((schema, batch, tombstones));
         }
     }
 
@@ -186,10 +217,10 @@ impl Table {
             let start = pending.start.expect("spilled rows begin somewhere");
             let file = self.log.reader()?;
             let path = self.make.layout.log();
-            log::replay(&path, file, start, end, |schema, batch| encoder.encode(schema, &batch))?;
+            log::replay(&path, file, start, end, |schema, batch, gone| encoder.encode(schema, &batch, gone))?;
         } else {
-            for (schema, batch) in &pending.batches {
-                encoder.encode(schema, batch)?;
+            for (schema, batch, tombstones) in &pending.batches {
+                encoder.encode(schema, batch, *tombstones)?;
             }
         }
         if self.parts.len() > sealed {
@@ -231,10 +262,10 @@ impl Table {
         self.seal()?;
         let schema = self.committed_schema.clone().unwrap_or_default();
         let base = self.version.as_ref().filter(|_| !self.aside);
-        let stored_lose = self.make.identity.as_ref().is_some_and(|by| !by.whole);
-        let wanted = publication::Wanted { base, parts: &self.parts, schema: &schema, tidy, stored_lose };
+        let wanted = publication::Wanted { base, parts: &self.parts, schema: &schema, tidy };
+        let extras = self.make.extras.names();
         let planned = publication::plan(&self.make, &mut self.names, &wanted)?;
-        let manifest = planned.manifest(&self.make.owner, self.names.epoch, &schema, checkpoint);
+        let manifest = planned.manifest(&self.make.owner, self.names.epoch, &schema, extras, checkpoint);
         self.version = Some(version::publish(&self.make.layout, manifest, &planned.paths)?);
         self.spend_log()?;
         let unchanged = planned.unchanged + take(&mut self.forgotten);
@@ -264,14 +295,14 @@ impl Table {
         self.begin_if_fresh()?;
         self.pending.start = Some(self.log.place());
         let log = &mut self.log;
-        for (schema, batch) in &self.pending.batches {
+        for (schema, batch, tombstones) in &self.pending.batches {
             log.schema(schema)?;
-            log.rows(batch)?;
+            log.rows(batch, *tombstones)?;
         }
         if let Some((file, end)) = before {
-            log::replay(&self.make.layout.log(), file, start, end, |schema, batch| {
+            log::replay(&self.make.layout.log(), file, start, end, |schema, batch, tombstones| {
                 log.schema(schema)?;
-                log.rows(&batch)
+                log.rows(&batch, tombstones)
             })?;
         }
         Ok(())
@@ -302,27 +333,15 @@ impl sync_core::Table for Table {
     }
 
     fn write(&mut self, batch: RecordBatch) -> std::result::Result<(), SinkError> {
-        let schema = self.schema.clone().ok_or_else(|| misuse("rows came before their schema"))?;
-        if batch.schema() != schema.arrow() {
-            return Err(misuse(format!("rows of {:?} came for the schema {schema:?}", batch.schema())));
-        }
-        let keys = self.make.identity.iter().flat_map(|by| &by.key);
-        if let Some(missing) = keys.into_iter().find(|key| !schema.columns.iter().any(|c| c.field == **key)) {
-            return Err(contract::key_missing(&self.make.owner.stream, missing));
-        }
-        if batch.num_rows() == 0 {
-            return Ok(());
-        }
-        self.begin_if_fresh()?;
-        self.pending.start.get_or_insert_with(|| self.log.place());
-        self.log.schema(&schema)?;
-        self.log.rows(&batch)?;
-        self.keep(schema, batch);
-        Ok(())
+        self.stage(batch, false)
     }
 
-    fn remove(&mut self, _batch: RecordBatch) -> std::result::Result<(), SinkError> {
-        unimplemented!("work in progress")
+    fn remove(&mut self, batch: RecordBatch) -> std::result::Result<(), SinkError> {
+        contract::can_remove(
+            &self.make.owner.stream,
+            self.make.identity.as_ref().is_some_and(|by| !by.whole || by.mark.is_some()),
+        )?;
+        self.stage(batch, true)
     }
 
     fn commit(&mut self, checkpoint: &Checkpoint) -> std::result::Result<Receipt, SinkError> {
@@ -364,15 +383,19 @@ struct Encoder<'a> {
 }
 
 impl Encoder<'_> {
-    fn encode(&mut self, schema: &Arc<Schema>, batch: &RecordBatch) -> Result<()> {
+    fn encode(&mut self, schema: &Arc<Schema>, batch: &RecordBatch, tombstones: bool) -> Result<()> {
+        let mut apart = tombstones && self.make.extras.tells_tombstones_apart();
         if let Some(part) = self.part.as_mut()
-            && !part.adopt(self.make, schema)?
+            && !part.adopt(self.make, schema, apart)?
         {
+            // Where there were tombstones there will be more.
+            apart |= part.apart();
             self.close()?;
         }
-        let fresh = || part::Writer::new(self.make, self.names, self.run.clone(), schema.clone());
+        let fresh = || part::Writer::new(self.make, self.names, self.run.clone(), schema.clone(), apart);
         let part = self.part.get_or_insert_with(fresh);
-        part.write(self.make, batch)?;
+        let dressed = self.make.extras.dress(batch, schema, tombstones, part.apart());
+        part.write(self.make, &dressed)?;
         if part.full(self.make) { self.close() } else { Ok(()) }
     }
 
@@ -412,7 +435,9 @@ fn recover(make: &Make, version: Option<&Version>) -> Result<(Header, Log)> {
     let mut part = None;
     let mut encoder = Encoder { make, names: &mut names, parts: &mut header.parts, part: &mut part, run };
     let file = File::open(&path).at("read", &path)?;
-    log::replay(&path, file, found.start, found.end, |schema, batch| encoder.encode(schema, &batch))?;
+    log::replay(&path, file, found.start, found.end, |schema, batch, gone| {
+        encoder.encode(schema, &batch, gone)
+    })?;
     encoder.close()?;
     header.next_part = names.next;
     let log = Log::create(&path, &header)?;

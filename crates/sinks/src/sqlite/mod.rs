@@ -85,7 +85,14 @@ impl Sqlite {
 
 impl Sink for Sqlite {
     fn capability(&self) -> Capability {
-        Capability { dispositions: &[Disposition::Append, Disposition::Replace, Disposition::Merge] }
+        Capability {
+            dispositions: &[
+                Disposition::Append,
+                Disposition::Replace,
+                Disposition::Merge,
+                Disposition::History,
+            ],
+        }
     }
 
     fn open(&self, spec: &TableSpec) -> Result<Box<dyn Table>, SinkError> {

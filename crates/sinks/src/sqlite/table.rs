@@ -45,11 +45,19 @@ pub(super) struct Writing {
     insert: Option<Insert>,
     /// The keys of a table that began empty and has no index of its key yet.
     keys: Option<Keys>,
-    staged: Vec<RecordBatch>,
+    /// The engine's own columns of the table that rows go to.
+    own: shape::Own,
+    staged: Vec<Staged>,
     /// Staged rows that a restart threw away.
     dropped: u64,
     /// Committed rows of this run that a restart threw away.
     forgotten: u64,
+}
+
+/// Rows that wait for their commit.
+struct Staged {
+    batch: RecordBatch,
+    tombstones: bool,
 }
 
 /// Sequences in the ledger of the table that readers see and of the one beside it.
@@ -93,9 +101,12 @@ impl Writing {
         let checkpoint = entry.map(|e| parse(&base, e)).transpose()?;
         let aside = spec.begin == Begin::Anew || spec.disposition == Disposition::Replace || building;
         let fresh = aside && !building;
+        let mut own = shape::Own::of(spec);
         if let Some(checkpoint) = checkpoint.as_ref().filter(|_| !fresh) {
             let target = if aside { &side } else { &name };
-            check_columns(&base, &transaction, target, &checkpoint.schema)?;
+            check_disposition(&base, &transaction, target, spec)?;
+            own = own.with_marks_of(&transaction, target).map_err(|e| base.explain(e))?;
+            check_columns(&base, &transaction, target, &checkpoint.schema, &own)?;
         }
         drop(transaction);
         drop(connection);
@@ -109,6 +120,7 @@ impl Writing {
             sequence: checkpoint.as_ref().map(|c| c.sequence),
             seen: found.seen(),
             opened: Opened { checkpoint, rows, building },
+            own,
             insert: None,
             keys: None,
             staged: Vec::new(),
@@ -219,13 +231,15 @@ impl Writing {
         };
         let stored = stored.map(|entry| parse(base, entry)).transpose()?;
         let shaped = match stored {
-            Some(ref stored) => shape::evolve(transaction, target, &stored.schema, &self.schema),
+            Some(ref stored) => shape::add_marks(transaction, target, &self.own)
+                .map_err(ShapeError::from)
+                .and_then(|()| shape::evolve(transaction, target, &stored.schema, &self.schema, &self.own)),
             None => shape::remove(transaction, target)
-                .and_then(|()| shape::create(transaction, target, &self.schema))
+                .and_then(|()| shape::create(transaction, target, &self.schema, &self.own))
                 .map_err(ShapeError::from),
         };
         shaped.map_err(|e| self.shape_error(e))?;
-        let insert = Insert::new(target, &self.schema, &self.spec, base.variables_max);
+        let insert = Insert::new(target, &self.schema, &self.spec, &self.own, base.variables_max);
         if stored.is_none() && insert.has_key() {
             self.keys = Some(Keys::new(&self.schema, &self.spec.key, self.spec.memory / 2));
         }
@@ -243,14 +257,22 @@ impl Writing {
             return Ok(());
         };
         let unique = self.spec.disposition != Disposition::Append;
-        shape::index_key(transaction, self.target(), &self.name, &columns, unique)
+        let current = self.spec.disposition == Disposition::History;
+        shape::index_key(transaction, self.target(), &self.name, &columns, unique, current)
             .map_err(|e| self.shape_error(e))
     }
 
     fn insert_rows(&mut self, transaction: &Transaction, insert: &Insert) -> Result<Receipt, SinkError> {
         let (mut written, mut changed) = (self.dropped, 0);
-        for batch in std::mem::take(&mut self.staged) {
+        for Staged { batch, tombstones } in std::mem::take(&mut self.staged) {
             written += batch.num_rows() as u64;
+            if tombstones {
+                if self.keys.take().is_some() {
+                    self.index(transaction)?;
+                }
+                changed += insert.remove(transaction, &batch).map_err(|e| self.base.explain(e))?;
+                continue;
+            }
             let new = self.keys.as_mut().is_some_and(|keys| keys.take(&batch));
             if !new && self.keys.take().is_some() {
                 self.index(transaction)?;
@@ -299,8 +321,9 @@ impl Table for Writing {
             return Ok(());
         }
         for index in 0..self.staged.len() {
-            let batch = conform(&self.staged[index], &self.schema, schema).map_err(|e| self.misfit(e))?;
-            self.staged[index] = batch;
+            let batch =
+                conform(&self.staged[index].batch, &self.schema, schema).map_err(|e| self.misfit(e))?;
+            self.staged[index].batch = batch;
         }
         self.schema = schema.clone();
         self.insert = None;
@@ -309,12 +332,15 @@ impl Table for Writing {
 
     fn write(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
         debug_assert_eq!(batch.schema(), self.schema.arrow(), "a batch has the schema that was announced");
-        self.staged.push(batch);
+        self.staged.push(Staged { batch, tombstones: false });
         Ok(())
     }
 
-    fn remove(&mut self, _batch: RecordBatch) -> Result<(), SinkError> {
-        unimplemented!("work in progress")
+    fn remove(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
+        let marked = self.spec.disposition != Disposition::Append || self.spec.deleted.is_some();
+        contract::can_remove(&self.spec.stream, marked && !self.spec.key.is_empty())?;
+        self.staged.push(Staged { batch, tombstones: true });
+        Ok(())
     }
 
     fn commit(&mut self, checkpoint: &Checkpoint) -> Result<Receipt, SinkError> {
@@ -341,7 +367,7 @@ impl Table for Writing {
         if !self.aside {
             return Ok(());
         }
-        self.dropped += self.staged.drain(..).map(|batch| batch.num_rows() as u64).sum::<u64>();
+        self.dropped += self.staged.drain(..).map(|staged| staged.batch.num_rows() as u64).sum::<u64>();
         if !self.fresh {
             let run = Some(self.spec.run.as_str());
             self.forgotten += count(&self.base.lock(), &self.side, run).map_err(|e| self.base.explain(e))?;
@@ -399,14 +425,36 @@ fn parse(base: &Base, entry: &Entry) -> Result<Checkpoint, SinkError> {
         .map_err(|e| unreadable("bad_checkpoint", format!("cannot be read: {e}")))
 }
 
+/// A table either keeps the versions of its rows or does not.
+fn check_disposition(
+    base: &Base,
+    connection: &Connection,
+    table: &str,
+    spec: &TableSpec,
+) -> Result<(), SinkError> {
+    let history = shape::is_history(connection, table).map_err(|e| base.explain(e))?;
+    match history == (spec.disposition == Disposition::History) {
+        true => Ok(()),
+        false => Err(contract::disposition_changed(&spec.stream, &base.place(), history)),
+    }
+}
+
 /// Refuses a table whose columns somebody has changed, before rows are put in the wrong place.
 fn check_columns(
     base: &Base,
     connection: &Connection,
     table: &str,
     schema: &Schema,
+    own: &shape::Own,
 ) -> Result<(), SinkError> {
-    match shape::difference(connection, table, schema).map_err(|e| base.explain(e))? {
+    // A mark that this table is about to get is not missing.
+    let mut there = own.clone();
+    for mark in &own.marks {
+        if !shape::has(connection, table, mark).map_err(|e| base.explain(e))? {
+            there.columns.retain(|(name, _)| name != mark);
+        }
+    }
+    match shape::difference(connection, table, schema, &there).map_err(|e| base.explain(e))? {
         None => Ok(()),
         Some(column) => Err(error::refused(
             "table_changed",

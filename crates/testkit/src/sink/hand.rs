@@ -249,6 +249,11 @@ impl Hand {
         checkpoint(self.sequence + 1, self.pages + 1, &self.run, &self.schema)
     }
 
+    /// When the rows that are written next were read, in microseconds.
+    pub(super) fn moment(&self) -> i64 {
+        1_764_000_000_000_000 + self.seq
+    }
+
     /// Evolves the table to a schema written as in [`schema`].
     #[track_caller]
     pub fn evolve(&mut self, text: &str) {

@@ -35,6 +35,25 @@ impl Rows {
         lines
     }
 
+    /// These columns of each row joined with `|`, null as `~`, sorted.
+    ///
+    /// # Panics
+    ///
+    /// Where one of them is missing.
+    pub fn lines_of(&self, columns: &[&str]) -> Vec<String> {
+        let place = |name: &&str| {
+            let place = self.columns.iter().position(|c| c == name);
+            place.unwrap_or_else(|| panic!("there is no column {name} in {:?}", self.columns))
+        };
+        let places: Vec<_> = columns.iter().map(place).collect();
+        let line = |row: &Vec<Option<String>>| {
+            places.iter().map(|p| row[*p].as_deref().unwrap_or("~")).collect::<Vec<_>>().join("|")
+        };
+        let mut lines: Vec<_> = self.rows.iter().map(line).collect();
+        lines.sort();
+        lines
+    }
+
     /// The names of the provider's columns.
     pub fn names(&self) -> Vec<&str> {
         self.columns.iter().map(String::as_str).filter(|name| !system::owns(name)).collect()

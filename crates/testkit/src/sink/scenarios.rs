@@ -44,6 +44,7 @@ pub(super) const ALL: &[(&str, Scenario)] = &[
     ("wide rows", wide_rows),
     ("streams share a sink", streams_share),
     ("publish shows what was committed", publish_shows),
+    ("like_the_model", super::model::like_the_model),
 ];
 
 fn append_adds(ground: &Ground) {
