@@ -35,6 +35,18 @@ pub enum Verb {
     Run(Run),
     /// Check pipelines: parse, resolve, find the credential, and ask the provider whether it works
     Check(Check),
+    /// Show the runs of pipelines, or all about one run
+    Runs(Runs),
+    /// Look at rows that were set aside, and try them once more
+    Rejects {
+        #[command(subcommand)]
+        verb: Rejects,
+    },
+    /// Show how far streams got, and take them back
+    State {
+        #[command(subcommand)]
+        verb: State,
+    },
     /// Show what is built in: connectors, and the streams, settings and limits of one
     Connectors(Connectors),
     /// Play the built-in providers on loopback, for trying things without an account
@@ -79,6 +91,136 @@ pub struct Check {
     /// Print one JSON object a file on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// Show all about this run; a beginning of its name is enough
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// The runs of this pipeline file; may be given several times [default: every pipeline whose state is here]
+    #[arg(long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Look into this folder [default: .sync]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// At most so many runs
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A pipeline and where its state is.
+#[derive(Debug, Args)]
+pub struct Of {
+    /// The pipeline file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Look into this folder [default: .sync beside the file]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Rejects {
+    /// List rows that were set aside, oldest first
+    List {
+        #[command(flatten)]
+        of: Of,
+        /// Only of this stream
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+        /// Only of this run
+        #[arg(long, value_name = "RUN")]
+        run: Option<String>,
+        /// At most so many rows
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Show one of them whole
+    Show {
+        #[command(flatten)]
+        of: Of,
+        /// Its number
+        #[arg(value_name = "ID")]
+        id: i64,
+    },
+    /// Print them as JSON Lines
+    Export {
+        #[command(flatten)]
+        of: Of,
+        /// Only of this stream
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+        /// Only of this run
+        #[arg(long, value_name = "RUN")]
+        run: Option<String>,
+    },
+    /// Try them once more, under the pipeline as it is now; those that land are set aside no more
+    #[command(after_help = EXIT_CODES)]
+    Retry {
+        #[command(flatten)]
+        of: Of,
+        /// Only of this stream; may be given several times
+        #[arg(long = "stream", value_name = "NAME")]
+        streams: Vec<String>,
+        /// Only these
+        #[arg(value_name = "ID")]
+        ids: Vec<i64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum State {
+    /// Show how far each stream got
+    Show {
+        #[command(flatten)]
+        of: Of,
+        /// Only this stream
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+        /// With so many of the last versions
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        history: u32,
+    },
+    /// Print all of it as JSON: checkpoints, versions, schemas, rows set aside
+    Export {
+        #[command(flatten)]
+        of: Of,
+    },
+    /// Forget how far streams got; their rows stay, and the next run reads from the start
+    Reset {
+        #[command(flatten)]
+        of: Of,
+        /// This stream; may be given several times
+        #[arg(long = "stream", value_name = "NAME", required_unless_present = "all")]
+        streams: Vec<String>,
+        /// All streams
+        #[arg(long, conflicts_with = "streams")]
+        all: bool,
+        /// Say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Take a stream back to where it was at an earlier version, or forth again
+    Rewind {
+        #[command(flatten)]
+        of: Of,
+        /// The stream
+        #[arg(long, value_name = "NAME")]
+        stream: String,
+        /// The version, as `sync state show --history 20` lists them
+        #[arg(long, value_name = "VERSION")]
+        to: i64,
+        /// Say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -8,11 +8,15 @@ mod hands;
 mod logs;
 mod paint;
 mod progress;
+mod rejects;
 mod run;
+mod runs;
 mod sandbox;
 mod schema;
 mod signals;
+mod state;
 mod summary;
+mod table;
 mod talk;
 mod tally;
 mod words;
@@ -52,6 +56,11 @@ fn main() -> ExitCode {
         }
         Verb::Check(args) => with_tools(scrubber, async |tools| Ok(check::check(args, &talk, tools).await)),
         Verb::Sandbox(args) => with_tools(scrubber, async |tools| sandbox::sandbox(args, &talk, tools).await),
+        Verb::Runs(args) => runs::runs(&args, &talk).map(|()| 0),
+        Verb::Rejects { verb } => {
+            with_tools(scrubber, async |tools| rejects::rejects(verb, &talk, tools).await)
+        }
+        Verb::State { verb } => with_tools(scrubber, async |tools| state::state(verb, &talk, tools).await),
         Verb::Connectors(args) => connectors::connectors(&args, &talk).map(|()| 0),
         Verb::Schema(args) => schema::schema(args.language, &talk).map(|()| 0),
     };

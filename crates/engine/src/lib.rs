@@ -6,7 +6,9 @@ mod check;
 mod connector;
 mod gate;
 mod plan;
+mod position;
 mod refine;
+mod retry;
 mod run;
 mod shape;
 mod stream;
@@ -18,6 +20,8 @@ use std::sync::Arc;
 use sync_core::{Clock, Fetch, Stop, Watch};
 
 pub use check::{CheckReport, check};
+pub use position::{Moved, Position, Target, history, move_to, positions};
+pub use retry::retry;
 pub use run::run;
 
 /// What a run is handed: time, transport, and the people who look on.

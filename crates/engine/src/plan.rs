@@ -150,7 +150,7 @@ impl RunPlan {
             retry: retry_of(source.retry.as_ref()),
             streams,
             destination: destination.expect("a destination without findings is whole"),
-            state: options.state.clone().unwrap_or_else(|| folder.join(".sync")),
+            state: state_folder(pipeline, options),
             bound,
         })
     }
@@ -159,6 +159,11 @@ impl RunPlan {
 /// A path of the file as seen from where the command was given, without needless dots.
 pub(crate) fn beside(folder: &Path, path: &str) -> PathBuf {
     folder.join(path).components().collect()
+}
+
+/// The folder of a pipeline's state.
+pub(crate) fn state_folder(pipeline: &spec::Pipeline, options: &RunOptions) -> PathBuf {
+    options.state.clone().unwrap_or_else(|| folder_of(&pipeline.document).join(".sync"))
 }
 
 /// The folder that the paths of a pipeline start at.
