@@ -110,11 +110,22 @@ fn stopped() -> Problem {
     Problem::new(Kind::Stopped, "stopped", "stopped before it began")
 }
 
+fn partition(by: &sync_spec::PartitionBy) -> sync_sinks::parquet::Partition {
+    use sync_sinks::parquet::Unit;
+    let unit = by.unit.map(|unit| match unit {
+        sync_spec::TimeUnit::Year => Unit::Year,
+        sync_spec::TimeUnit::Month => Unit::Month,
+        sync_spec::TimeUnit::Day => Unit::Day,
+        sync_spec::TimeUnit::Hour => Unit::Hour,
+    });
+    sync_sinks::parquet::Partition { field: by.field.clone(), unit }
+}
+
 /// The sink of a destination.
 pub(crate) fn sink_of(destination: &Destination) -> Result<Arc<dyn Sink>, sync_core::SinkError> {
     Ok(match destination {
         Destination::Sqlite { path } => Arc::new(sync_sinks::Sqlite::open(path)?),
-        Destination::Parquet { path, compression, target_file, partition_by: _ } => {
+        Destination::Parquet { path, compression, target_file, partition_by } => {
             let compression = match compression {
                 sync_spec::Compression::Zstd => sync_sinks::parquet::Compression::Zstd,
                 sync_spec::Compression::Snappy => sync_sinks::parquet::Compression::Snappy,
@@ -125,6 +136,7 @@ pub(crate) fn sink_of(destination: &Destination) -> Result<Arc<dyn Sink>, sync_c
                 folder: Box::new(move |stream| path.replace("{stream}", stream).into()),
                 compression,
                 target_file: *target_file,
+                partition: partition_by.as_ref().map(partition),
             }))
         }
     })

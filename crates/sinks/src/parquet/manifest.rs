@@ -1,7 +1,7 @@
 //! What a version says of itself: its files, its schema, and the checkpoint its rows go with.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sync_core::{Checkpoint, RunId, Schema, TableSpec};
@@ -38,6 +38,19 @@ pub(super) struct DataFile {
     pub run: Option<RunId>,
     /// Of which [`shape`] it is.
     pub shape: u64,
+    /// The folder it lies in, inside its version; absent where the table has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+}
+
+impl DataFile {
+    /// Where it lies in a version.
+    pub fn place(&self, version: &Path) -> PathBuf {
+        match &self.folder {
+            Some(folder) => version.join(folder).join(&self.name),
+            None => version.join(&self.name),
+        }
+    }
 }
 
 /// What decides the bytes of a file: the names and types of its columns. Files of one version share it.
@@ -69,6 +82,9 @@ pub(super) struct Manifest {
     /// The engine's own columns beyond the three that every table has.
     #[serde(default)]
     pub extras: Vec<String>,
+    /// What its files are sorted into folders by.
+    #[serde(default)]
+    pub partition_by: Option<String>,
     pub files: Vec<DataFile>,
     pub checkpoint: Checkpoint,
 }
@@ -96,7 +112,7 @@ impl Version {
 }
 
 fn check_file(layout: &Layout, folder: &Path, file: &DataFile) -> Result<()> {
-    match fs::metadata(folder.join(&file.name)) {
+    match fs::metadata(file.place(folder)) {
         Ok(found) if found.len() == file.bytes => Ok(()),
         Ok(found) => Err(damaged(
             &layout.visible,

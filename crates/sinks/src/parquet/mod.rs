@@ -25,7 +25,7 @@
 //! write: the cost of a change to one row is that of its file, and it is reported.
 //!
 //! Reading order: `layout`, `claim`, `manifest` (what lies where), `log`, `syncer` (commits), `part`,
-//! `properties`, `extras` (files), `fingerprint`, `keys`, `settle` (which rows stay), `rewrite`, `publication`, `version`
+//! `properties`, `extras` (files), `fingerprint`, `keys`, `settle` (which rows stay), `rewrite`, `partition`, `publication`, `version`
 //! (what readers see next), `table` (all of it together).
 
 mod claim;
@@ -38,6 +38,7 @@ mod layout;
 mod log;
 mod manifest;
 mod part;
+mod partition;
 mod properties;
 mod publication;
 mod read;
@@ -54,6 +55,7 @@ use std::path::PathBuf;
 
 use sync_core::{Capability, Disposition, Sink, SinkError, TableSpec};
 
+pub use partition::{Partition, Unit};
 pub use read::{Rows, head, read_folder};
 
 /// How the pages of a file are compressed.
@@ -76,6 +78,8 @@ pub struct ParquetOptions {
     pub compression: Compression,
     /// A file is closed at about this size, in bytes.
     pub target_file: u64,
+    /// What files are sorted into folders by.
+    pub partition: Option<Partition>,
 }
 
 impl ParquetOptions {
@@ -84,16 +88,22 @@ impl ParquetOptions {
 
     /// Zstandard, and files of 128 MiB.
     pub fn new(folder: impl Fn(&str) -> PathBuf + Send + Sync + 'static) -> Self {
-        Self { folder: Box::new(folder), compression: Compression::default(), target_file: Self::TARGET_FILE }
+        Self {
+            folder: Box::new(folder),
+            compression: Compression::default(),
+            target_file: Self::TARGET_FILE,
+            partition: None,
+        }
     }
 }
 
 impl fmt::Debug for ParquetOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { folder: _, compression, target_file } = self;
+        let Self { folder: _, compression, target_file, partition } = self;
         f.debug_struct("ParquetOptions")
             .field("compression", compression)
             .field("target_file", target_file)
+            .field("partition", partition)
             .finish_non_exhaustive()
     }
 }

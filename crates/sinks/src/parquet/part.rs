@@ -19,6 +19,7 @@ use super::fingerprint::{Identity, Marks};
 use super::keys;
 use super::layout::{Layout, part_name};
 use super::manifest::{DataFile, Owner, shape};
+use super::partition::Partition;
 use super::properties::{self, SCHEMA_KEY, properties};
 use crate::contract;
 use crate::parquet::Compression;
@@ -29,7 +30,7 @@ const HEAD_ROWS: usize = 10_000;
 const SLICE_ROWS: usize = 4096;
 
 /// How the files of a table are made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Make {
     pub layout: Layout,
     pub owner: Owner,
@@ -38,6 +39,8 @@ pub(super) struct Make {
     /// The columns behind those that come with every batch.
     pub extras: Extras,
     pub compression: Compression,
+    /// What files are sorted into folders by.
+    pub partition: Option<Partition>,
     /// A file is closed at about this size, in bytes.
     pub target: u64,
     /// Bytes of memory for the whole table.
@@ -199,7 +202,7 @@ impl Writer {
             keys.close()?;
         }
         let shape = shape(&self.schema, &make.extras, self.apart);
-        Ok(DataFile { name: self.name, bytes, rows: self.rows, run: self.run, shape })
+        Ok(DataFile { name: self.name, bytes, rows: self.rows, run: self.run, shape, folder: None })
     }
 }
 

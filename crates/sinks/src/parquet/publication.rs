@@ -1,5 +1,6 @@
 //! What goes into the next version: which files as they are, which written again, which not at all.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,8 +8,9 @@ use sync_core::{Checkpoint, RunId, Schema};
 
 use super::error::Result;
 use super::extras::Patch;
-use super::manifest::{DataFile, Manifest, Owner, Version, shape};
+use super::manifest::{DataFile, Manifest, Version, shape};
 use super::part::{self, Make, Names};
+use super::partition::Partition;
 use super::rewrite::{self, Source};
 use super::settle::{self, Bits, Input, Rule, Settled};
 use super::version::crowded;
@@ -40,20 +42,14 @@ pub(super) struct Planned {
 }
 
 impl Planned {
-    pub fn manifest(
-        &self,
-        owner: &Owner,
-        epoch: u64,
-        schema: &Schema,
-        extras: Vec<String>,
-        checkpoint: Checkpoint,
-    ) -> Manifest {
+    pub fn manifest(&self, make: &Make, epoch: u64, schema: &Schema, checkpoint: Checkpoint) -> Manifest {
         Manifest {
-            owner: owner.clone(),
+            owner: make.owner.clone(),
             epoch,
             rows: self.files.iter().map(|f| f.rows).sum(),
             schema: schema.clone(),
-            extras,
+            extras: make.extras.names(),
+            partition_by: make.partition.as_ref().map(Partition::word),
             files: self.files.clone(),
             checkpoint,
         }
@@ -106,12 +102,16 @@ pub(super) fn plan(make: &Make, names: &mut Names, wanted: &Wanted) -> Result<Pl
     candidates.retain(|c| c.left() > 0);
     let shape = shape(wanted.schema, &make.extras, false);
     let joined = if wanted.tidy { joined(make, &candidates) } else { Vec::new() };
-    let mut crowd = Vec::new();
-    let mut group: Vec<Candidate> = Vec::new();
+    let mut crowds: BTreeMap<Option<String>, Vec<Candidate>> = BTreeMap::new();
+    let (mut group, mut unsorted): (Vec<Candidate>, Vec<Candidate>) = (Vec::new(), Vec::new());
     for (place, candidate) in candidates.into_iter().enumerate() {
-        let alone = group.last().is_some_and(|last| last.file.run != candidate.file.run);
-        if joined.binary_search(&place).is_ok() {
-            crowd.push(candidate);
+        let alone = group.last().is_some_and(|last| {
+            (&last.file.run, &last.file.folder) != (&candidate.file.run, &candidate.file.folder)
+        });
+        if candidate.staged && make.partition.is_some() {
+            unsorted.push(candidate);
+        } else if joined.binary_search(&place).is_ok() {
+            crowds.entry(candidate.file.folder.clone()).or_default().push(candidate);
         } else if candidate.losers.is_none() && candidate.patches.is_empty() && candidate.file.shape == shape
         {
             planned.write(make, names, wanted, std::mem::take(&mut group))?;
@@ -124,7 +124,10 @@ pub(super) fn plan(make: &Make, names: &mut Names, wanted: &Wanted) -> Result<Pl
         }
     }
     planned.write(make, names, wanted, group)?;
-    planned.write(make, names, wanted, crowd)?;
+    for crowd in crowds.into_values() {
+        planned.write(make, names, wanted, crowd)?;
+    }
+    planned.sort(make, names, wanted, unsorted)?;
     if planned.files.is_empty() {
         // Readers that find no file at all take the table for missing.
         let file = part::Writer::new(make, names, Some(make.run.clone()), wanted.schema.clone(), false)
@@ -138,12 +141,27 @@ impl Planned {
     /// Writes what stays of some files into new ones.
     fn write(&mut self, make: &Make, names: &mut Names, wanted: &Wanted, old: Vec<Candidate>) -> Result<()> {
         let Some(first) = old.first() else { return Ok(()) };
+        let first_folder = first.file.folder.clone();
         let run: Option<RunId> =
             first.file.run.clone().filter(|run| old.iter().all(|c| c.is_of(run, &self.runs)));
         self.rewritten_bytes += old.iter().filter(|c| !c.staged).map(|c| c.file.bytes).sum::<u64>();
         let source = |c: Candidate| Source { path: c.path, losers: c.losers, patches: c.patches };
         let sources: Vec<_> = old.into_iter().map(source).collect();
+        let folder = first_folder;
         for file in rewrite::rewrite(make, names, &sources, run.as_ref(), wanted.schema, &self.runs)? {
+            self.place(make, DataFile { folder: folder.clone(), ..file });
+        }
+        Ok(())
+    }
+
+    /// Writes rows that are new into the folders that they belong to.
+    fn sort(&mut self, make: &Make, names: &mut Names, wanted: &Wanted, new: Vec<Candidate>) -> Result<()> {
+        let (Some(by), Some(first)) = (&make.partition, new.first()) else { return Ok(()) };
+        let run: Option<RunId> =
+            first.file.run.clone().filter(|run| new.iter().all(|c| c.is_of(run, &self.runs)));
+        let source = |c: Candidate| Source { path: c.path, losers: c.losers, patches: c.patches };
+        let sources: Vec<_> = new.into_iter().map(source).collect();
+        for file in rewrite::sort(make, names, &sources, run.as_ref(), wanted.schema, &self.runs, by)? {
             self.place(make, file);
         }
         Ok(())
@@ -159,7 +177,7 @@ impl Planned {
 fn candidates(make: &Make, wanted: &Wanted) -> Vec<Candidate> {
     let base = wanted.base.into_iter().flat_map(|version| {
         let folder = make.layout.version(version.number);
-        version.manifest.files.iter().map(move |file| (file, folder.join(&file.name), false))
+        version.manifest.files.iter().map(move |file| (file, file.place(&folder), false))
     });
     let staged = make.layout.staged();
     let parts = wanted.parts.iter().map(|file| (file, staged.join(&file.name), true));
@@ -183,6 +201,14 @@ fn settle(make: &Make, wanted: &Wanted, candidates: &[Candidate]) -> Result<Sett
 /// The places of small files that are to be joined, by the size of what stays of them.
 fn joined(make: &Make, candidates: &[Candidate]) -> Vec<usize> {
     let left = |c: &Candidate| c.file.bytes * c.left() / c.file.rows.max(1);
-    let sizes = candidates.iter().enumerate().map(|(place, c)| (place, left(c)));
-    crowded(&sizes.collect::<Vec<_>>(), make.target)
+    let mut folders: BTreeMap<Option<&str>, Vec<(usize, u64)>> = BTreeMap::new();
+    for (place, candidate) in candidates.iter().enumerate() {
+        // Rows that are still to be sorted are written anyway.
+        if !(candidate.staged && make.partition.is_some()) {
+            folders.entry(candidate.file.folder.as_deref()).or_default().push((place, left(candidate)));
+        }
+    }
+    let mut joined: Vec<_> = folders.values().flat_map(|sizes| crowded(sizes, make.target)).collect();
+    joined.sort_unstable();
+    joined
 }

@@ -16,8 +16,8 @@ use super::layout::names;
 /// meanwhile (as long as it does not change three times before the last file is opened).
 pub fn read_folder(path: &Path) -> std::result::Result<Rows, SinkError> {
     let folder = fs::canonicalize(path).at("find", path)?;
-    let mut files: Vec<PathBuf> =
-        names(&folder)?.iter().filter(|n| is_data(n)).map(|name| folder.join(name)).collect();
+    let mut files = Vec::new();
+    gather(&folder, &mut files)?;
     files.sort_unstable_by(|a, b| b.cmp(a));
     Ok(Rows { files, open: None, some: false })
 }
@@ -36,6 +36,19 @@ pub fn head(path: &Path, rows: usize) -> std::result::Result<Vec<RecordBatch>, S
         }
     }
     Ok(batches)
+}
+
+/// The data files of a folder and of the folders in it.
+fn gather(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for name in names(folder)? {
+        let path = folder.join(&name);
+        if path.is_dir() && name.contains('=') {
+            gather(&path, files)?;
+        } else if is_data(&name) {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 fn is_data(name: &str) -> bool {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use sync_core::arrow::record_batch::RecordBatch;
 use sync_core::{
-    Begin, Checkpoint, Disposition, Opened, Published, Receipt, RunId, Schema, SinkError, TableSpec, system,
+    Begin, Checkpoint, Disposition, Kind, Opened, Published, Receipt, RunId, Schema, SinkError, TableSpec,
+    system,
 };
 
 use super::claim::{Claim, Visible};
@@ -18,6 +19,7 @@ use super::layout::{Layout, remove_others, sync_folder};
 use super::log::{self, Header, Log, Place};
 use super::manifest::{DataFile, FORMAT, Owner, Version};
 use super::part::{self, Make, Names};
+use super::partition::Partition;
 use super::{ParquetOptions, publication, version};
 use crate::contract;
 
@@ -88,6 +90,11 @@ impl Table {
             let place = layout.visible.display().to_string();
             return Err(contract::disposition_changed(&spec.stream, &place, history));
         }
+        let sorted = version.as_ref().and_then(|v| v.manifest.partition_by.clone());
+        let wanted = options.partition.as_ref().map(Partition::word);
+        if version.is_some() && !rebuilds && sorted != wanted {
+            return Err(partition_changed(&layout, sorted, wanted));
+        }
         let make = Make {
             layout,
             owner,
@@ -96,6 +103,7 @@ impl Table {
             extras,
             compression: options.compression,
             target: options.target_file,
+            partition: options.partition.clone(),
             memory: spec.memory,
         };
         let (header, log) = recover(&make, version.as_ref())?;
@@ -263,9 +271,8 @@ impl Table {
         let schema = self.committed_schema.clone().unwrap_or_default();
         let base = self.version.as_ref().filter(|_| !self.aside);
         let wanted = publication::Wanted { base, parts: &self.parts, schema: &schema, tidy };
-        let extras = self.make.extras.names();
         let planned = publication::plan(&self.make, &mut self.names, &wanted)?;
-        let manifest = planned.manifest(&self.make.owner, self.names.epoch, &schema, extras, checkpoint);
+        let manifest = planned.manifest(&self.make, self.names.epoch, &schema, checkpoint);
         self.version = Some(version::publish(&self.make.layout, manifest, &planned.paths)?);
         self.spend_log()?;
         let unchanged = planned.unchanged + take(&mut self.forgotten);
@@ -406,6 +413,23 @@ impl Encoder<'_> {
     }
 }
 
+/// All files of a table are sorted in one way, or readers would find rows of one day in two folders.
+fn partition_changed(layout: &Layout, sorted: Option<String>, wanted: Option<String>) -> SinkError {
+    let by = |by: Option<String>| by.map_or("into no folders".to_owned(), |by| format!("by {by}"));
+    SinkError {
+        kind: Kind::Refused,
+        code: "partition_changed",
+        message: format!(
+            "the files of {} are sorted {}, and by the pipeline they would be sorted {}",
+            layout.visible.display(),
+            by(sorted),
+            by(wanted)
+        ),
+        hint: Some("undo that, or rebuild the table with --full-refresh".to_owned()),
+        source: None,
+    }
+}
+
 /// Finds what was committed and is not visible, encodes it, and begins a log that says so.
 fn recover(make: &Make, version: Option<&Version>) -> Result<(Header, Log)> {
     let path = make.layout.log();
@@ -417,6 +441,7 @@ fn recover(make: &Make, version: Option<&Version>) -> Result<(Header, Log)> {
     }
     let last = found.as_ref().map_or(0, |f| f.header.epoch);
     let live = found.filter(|f| f.header.epoch > spent && f.header.base == number);
+    version::remove_unshown(&make.layout, number, live.as_ref().map(|f| f.header.epoch))?;
     let Some(found) = live else {
         let header = Header::empty(last.max(spent) + 1, number);
         let log = Log::create(&path, &header)?;

@@ -4,6 +4,7 @@
 //! the link that readers follow turns to it, in one rename. Files that did not change are the same files in
 //! both versions, so a version costs what changed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,10 +24,18 @@ pub(super) fn publish(layout: &Layout, manifest: Manifest, files: &[PathBuf]) ->
     let number = layout.versions()?.last().map_or(1, |last| last + 1);
     let folder = layout.version(number);
     fault::point().and_then(|()| fs::create_dir(&folder)).at("make", &folder)?;
-    for path in files {
-        let name = path.file_name().expect("a data file has a name");
-        fault::point().and_then(|()| fs::hard_link(path, folder.join(name))).or_else(|e| linked(e, path))?;
+    let mut folders = BTreeSet::new();
+    for (file, path) in manifest.files.iter().zip(files) {
+        if let Some(inner) = file.folder.as_ref().map(|name| folder.join(name))
+            && !folders.contains(&inner)
+        {
+            fault::point().and_then(|()| fs::create_dir(&inner)).at("make", &inner)?;
+            folders.insert(inner);
+        }
+        let link = file.place(&folder);
+        fault::point().and_then(|()| fs::hard_link(path, link)).or_else(|e| linked(e, path))?;
     }
+    folders.iter().try_for_each(|inner| sync_folder(inner))?;
     let text = serde_json::to_vec_pretty(&manifest).at("write", &folder)?;
     // Syncs the folder too, and with it the links.
     write_whole(&folder.join(MANIFEST), &text)?;
@@ -68,6 +77,27 @@ fn symlink(text: &Path, path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn symlink(_text: &Path, _path: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Removes versions that a process made and died before it showed them: those above the visible one without a
+/// manifest, or with the rows of the log that is still to be shown. Others above it were shown once, and somebody turned
+/// the link back by hand; they stay.
+pub(super) fn remove_unshown(layout: &Layout, visible: Option<u64>, log: Option<u64>) -> Result<()> {
+    for number in layout.versions()?.into_iter().filter(|number| Some(*number) > visible) {
+        let (folder, gone) = (layout.version(number), layout.gone(number));
+        let epoch = fs::read(folder.join(MANIFEST))
+            .ok()
+            .and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
+        let unshown = match epoch {
+            None => true,
+            Some(manifest) => log.is_some_and(|log| manifest.epoch >= log),
+        };
+        if unshown {
+            fault::point().and_then(|()| fs::rename(&folder, &gone)).at("remove", &folder)?;
+            fault::point().and_then(|()| fs::remove_dir_all(&gone)).at("remove", &gone)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes versions that are too old for a reader to be at.

@@ -8,7 +8,7 @@ use sync_core::{Begin, Checkpoint, Disposition, RunId, Schema, Sink as _, SinkEr
 use sync_testkit::sink::{SpecExt as _, batch, checkpoint, schema, spec};
 
 use super::super::fault;
-use super::{lines, open, sink};
+use super::{lines, open, rows, sink};
 
 const NARROW: &str = "id:int v:int";
 /// What the listing turns out to be like at its fourth page.
@@ -21,6 +21,8 @@ struct Story {
     pages: Vec<Vec<String>>,
     /// The listing starts again from its beginning after this page, once.
     restart_after: Option<u64>,
+    /// Every third page is of tombstones.
+    removes: bool,
 }
 
 impl Story {
@@ -32,7 +34,7 @@ impl Story {
         };
         let pages = (0..6).map(&mut page).collect();
         let spec = TableSpec { memory, ..spec("t", &["id"], disposition) };
-        Self { spec, target, pages, restart_after: None }
+        Self { spec, target, pages, restart_after: None, removes: false }
     }
 
     /// Runs from where the table is to the end of the listing.
@@ -42,10 +44,14 @@ impl Story {
         let found = table.opened().checkpoint.clone();
         let fresh = spec.disposition == Disposition::Replace && !table.opened().building;
         let mut page = found.as_ref().filter(|_| !fresh).map_or(0, |c| c.pages);
+        // The listing has several versions of a key, which no second reading may bring again.
+        if spec.disposition == Disposition::History && found.as_ref().is_some_and(|c| c.resume.is_none()) {
+            page = self.pages.len() as u64;
+        }
         let mut next = Next::after(found, &spec.run);
         let mut restart = self.restart_after;
         while page < self.pages.len() as u64 {
-            next.write(&mut *table, page, &self.pages[page as usize])?;
+            next.write(&mut *table, page, &self.pages[page as usize], self.removes && page % 3 == 1)?;
             page += 1;
             table.commit(&next.checkpoint(page))?;
             if page % 3 == 0 {
@@ -64,7 +70,14 @@ impl Story {
     fn expect(&self) -> Vec<String> {
         let place = tempfile::tempdir().expect("a folder");
         self.run(place.path(), "run-0", Begin::Continue).expect("nothing is in its way");
-        lines(place.path(), "t")
+        self.lines(place.path())
+    }
+
+    /// The rows, with what tells the versions and the deleted ones apart.
+    fn lines(&self, dir: &Path) -> Vec<String> {
+        let mut columns = vec!["id", "v"];
+        columns.extend(self.spec.engine_columns()[3..].iter().map(|(name, _)| *name));
+        rows(dir, "t").map(|rows| rows.lines_of(&columns)).unwrap_or_default()
     }
 }
 
@@ -80,13 +93,20 @@ impl Next {
         Self { sequence: found.map_or(0, |c| c.sequence), run: run.clone(), wide }
     }
 
-    fn write(&mut self, table: &mut dyn Table, page: u64, lines: &[String]) -> Result<(), SinkError> {
+    fn write(
+        &mut self,
+        table: &mut dyn Table,
+        page: u64,
+        lines: &[String],
+        tombstones: bool,
+    ) -> Result<(), SinkError> {
         self.wide |= page >= 3;
         let tail = if self.wide { "|~" } else { "" };
         let lines: Vec<_> = lines.iter().map(|line| format!("{line}{tail}")).collect();
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         table.evolve(&self.schema())?;
-        table.write(batch(&self.schema(), &self.run, page as i64, &lines))
+        let batch = batch(&self.schema(), &self.run, page as i64, &lines);
+        if tombstones { table.remove(batch) } else { table.write(batch) }
     }
 
     fn schema(&self) -> Schema {
@@ -126,19 +146,63 @@ fn die_everywhere(story: &Story, every: usize) {
                     struck += 1;
                 }
             }
-            let seen = lines(place.path(), "t");
+            let seen = story.lines(place.path());
             let replaced = story.spec.disposition == Disposition::Replace;
             assert!(!replaced || seen.is_empty() || seen == whole, "step {step}: a part of it was visible");
             if dead {
                 continue;
             }
             assert_eq!(seen, whole, "step {step}, attempt {attempt}");
+            nothing_is_left(place.path());
         }
         if struck == 0 {
             assert!(step > 30, "{step} steps are too few to be true");
             return;
         }
     }
+}
+
+/// What a table's own folder holds after a run: the last versions, and what belongs to the newest.
+#[track_caller]
+fn nothing_is_left(dir: &Path) {
+    let control = dir.join(".t.sync");
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("listed");
+        let mut names: Vec<_> =
+            entries.map(|e| e.expect("listed").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    let (versions, others): (Vec<_>, Vec<_>) =
+        names(&control).into_iter().partition(|name| name.bytes().all(|b| b.is_ascii_digit()));
+    assert_eq!(others, ["keys", "lock", "log", "owner.json", "staged"]);
+    let shown = fs::canonicalize(dir.join("t")).expect("the link");
+    let newest = versions.last().expect("a version");
+    assert!(shown.ends_with(newest) && versions.len() <= 3, "{shown:?} of {versions:?}");
+    assert_eq!(names(&control.join("staged")), [] as [&str; 0]);
+    let mut keys: Vec<_> = names(&shown)
+        .iter()
+        .filter_map(|name| name.strip_suffix(".parquet").map(|n| format!("{n}.keys")))
+        .collect();
+    keys.sort();
+    let kept = names(&control.join("keys"));
+    assert!(kept.iter().all(|name| keys.contains(name)), "{kept:?} for {keys:?}");
+}
+
+#[test]
+fn a_history_survives_death_at_every_step() {
+    let story = Story::new(Disposition::History, 21, 4096, 4000);
+    die_everywhere(&Story { removes: true, ..story }, 1);
+}
+
+#[test]
+fn deletions_survive_death_at_every_step() {
+    let story = Story::new(Disposition::Merge, 22, 4096, 4000);
+    die_everywhere(&Story { removes: true, ..story }, 1);
+    let story = Story::new(Disposition::Merge, 23, 4096, 4000);
+    die_everywhere(&Story { removes: true, spec: story.spec.deleted("_deleted"), ..story }, 1);
+    let story = Story::new(Disposition::Append, 24, 4096, 4000);
+    die_everywhere(&Story { removes: true, spec: story.spec.deleted("_deleted"), ..story }, 3);
 }
 
 #[test]
@@ -180,7 +244,7 @@ fn a_full_refresh_shows_the_old_table_or_the_new_one() {
         fault::after(Some(step));
         let died = after.run(place.path(), "run-1", Begin::Anew).is_err();
         fault::after(None);
-        let seen = lines(place.path(), "t");
+        let seen = after.lines(place.path());
         assert!(seen == old || seen == new, "step {step}: {seen:?}");
         if !died {
             assert_eq!(seen, new);
@@ -189,7 +253,7 @@ fn a_full_refresh_shows_the_old_table_or_the_new_one() {
         let building = open(place.path(), &after.spec).expect("it opens").opened().building;
         if building {
             after.run(place.path(), "run-2", Begin::Continue).expect("nothing is in its way");
-            assert_eq!(lines(place.path(), "t"), new, "step {step}");
+            assert_eq!(after.lines(place.path()), new, "step {step}");
         }
     }
 }
@@ -294,10 +358,10 @@ fn a_copy_taken_between_any_two_calls_goes_on() {
             let copy = tempfile::tempdir().expect("a folder");
             copy_folder(place.path(), copy.path());
             story.run(copy.path(), "run-2", Begin::Continue).expect("nothing is in its way");
-            assert_eq!(lines(copy.path(), "t"), whole, "{} {when}", disposition.as_str());
+            assert_eq!(story.lines(copy.path()), whole, "{} {when}", disposition.as_str());
         };
         for (index, page) in story.pages.iter().enumerate() {
-            next.write(&mut *table, index as u64, page).expect("written");
+            next.write(&mut *table, index as u64, page, false).expect("written");
             survives("after a write");
             table.commit(&next.checkpoint(index as u64 + 1)).expect("committed");
             survives("after a commit");
