@@ -1,7 +1,7 @@
 # Thin on purpose: any chore longer than a line or two lives in crates/xtask.
 
 .DEFAULT_GOAL := help
-.PHONY: help fmt lint test demo bench docs deny clean
+.PHONY: help fmt lint test storm demo bench docs deny clean
 
 CARGO ?= cargo
 ROWS ?= 1000000
@@ -22,6 +22,10 @@ test: needs lint ## everything that CI runs: format, clippy, unit, end-to-end an
 .PHONY: needs
 needs:
 	@.ci/needs
+
+storm: ## a provider that changes while it is read, and a process that dies at every seam (SECONDS=600 SEED=1, or SEED=7 alone)
+	$(if $(SECONDS),SYNC_STORM_SECONDS=$(SECONDS)) $(if $(SEED),SYNC_STORM_SEED=$(SEED)) \
+		$(CARGO) test --package sync-cli --locked --test it -- --nocapture storm
 
 demo: ## two providers on loopback into Parquet and SQLite, twice; no account, no network
 	$(CARGO) xtask demo

@@ -13,6 +13,7 @@ mod readers;
 mod refusals;
 mod runs;
 mod stage;
+mod storm;
 mod support;
 mod walls;
 mod widening;

@@ -48,6 +48,8 @@ fn main() -> ExitCode {
     let scrubber = Arc::new(Scrubber::new());
     let talk = Talk::new(scrubber.clone(), Paint::of_stderr(variable));
     logs::start(&talk, variable);
+    #[cfg(debug_assertions)]
+    plan_faults(variable("SYNC_FAULT").as_deref());
     let ended = match args.verb {
         Verb::Run(args) => {
             let (files, json) = (args.files.clone(), args.json);
@@ -68,6 +70,14 @@ fn main() -> ExitCode {
         talk.problem(&problem);
         Status::from(problem.kind).exit_code()
     }))
+}
+
+/// Debug builds can be told to die, or to find the disk full, at a seam: `SYNC_FAULT=kill@12`.
+#[cfg(debug_assertions)]
+fn plan_faults(text: Option<&str>) {
+    if let Some(fault) = text.and_then(sync_core::fault::Fault::parse) {
+        sync_core::fault::plan(fault, |seam| eprintln!("fault at {seam}"));
+    }
 }
 
 /// Gives an asynchronous command its runtime and the real hands.

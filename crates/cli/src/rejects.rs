@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sync_core::{Explain as _, Kind, Problem, RunReport};
 use sync_engine::RunOptions;
 use sync_spec::Pipeline;

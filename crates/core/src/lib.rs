@@ -7,6 +7,7 @@ mod cast;
 mod checkpoint;
 mod clock;
 mod exchange;
+pub mod fault;
 pub mod form;
 mod outcome;
 mod problem;

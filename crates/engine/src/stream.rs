@@ -156,7 +156,17 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
         ..stream.table(&context.plan.pipeline, &context.run, sink_memory)
     };
     let sink = context.sink.clone();
-    let table = blocking(move || sink.open(&spec)).await?.map_err(|error| error.problem())?;
+    let opening = move || {
+        let mut table = sink.open(&spec)?;
+        let opened = table.opened();
+        // A table that was built to its end and not switched in: the listing is read again, and what has gone from it
+        // since must not stay.
+        if opened.building && opened.checkpoint.as_ref().is_some_and(|c| c.resume.is_none()) {
+            table.restart()?;
+        }
+        Ok(table)
+    };
+    let table = blocking(opening).await?.map_err(|error: sync_core::SinkError| error.problem())?;
     let opened = table.opened().clone();
     let saved = opened.checkpoint.clone();
     if let Some(saved) = saved.as_ref().filter(|c| context.interrupted.contains(&c.run)) {

@@ -139,12 +139,15 @@ impl Store {
         &self,
         work: impl FnOnce(&Transaction) -> rusqlite::Result<T>,
     ) -> Result<T, StateError> {
+        let seam = || sync_core::fault::seam().map_err(|e| StateError::io(&self.history.path, e));
         let mut connection = self.history.connection();
+        seam()?;
         let done = connection.transaction().and_then(|tx| {
             let done = work(&tx)?;
             tx.commit()?;
             Ok(done)
         });
+        seam()?;
         done.map_err(|e| StateError::sqlite(&self.history.path, e))
     }
 }

@@ -19,7 +19,6 @@
 //!   [`Begin::Anew`] throws it away no later than its own first commit.
 
 mod hand;
-mod model;
 mod rows;
 mod scenarios;
 
@@ -43,8 +42,7 @@ pub type Read<'a> = &'a dyn Fn(&Path, &str) -> Option<Rows>;
 ///
 /// Where the sink breaks its contract.
 pub fn conformance(make: Make, read: Read) {
-    let failures: Vec<String> = scenarios::ALL
-        .iter()
+    let failures: Vec<String> = scenarios::all()
         .filter_map(|(name, scenario)| {
             let dir = tempfile::tempdir().expect("a folder for the test");
             let ground = hand::Ground { make, read, dir: dir.path() };

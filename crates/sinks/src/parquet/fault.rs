@@ -1,6 +1,6 @@
 //! The moments at which a process can die or a disk can fill: each step that changes the disk passes one.
 //!
-//! In a test, the n-th of them fails. Since nothing is written between a failed step and the end of the
+//! In a test, the n-th of them fails; a debug build can be told to die at one ([`sync_core::fault`]). Since nothing is written between a failed step and the end of the
 //! table, what is on disk then is what a process leaves that dies there.
 
 use std::fs::File;
@@ -13,7 +13,7 @@ thread_local! {
 }
 
 /// A moment.
-#[cfg_attr(not(test), expect(clippy::unnecessary_wraps, reason = "fails in tests"))]
+#[track_caller]
 pub(super) fn point() -> io::Result<()> {
     #[cfg(test)]
     match LEFT.get() {
@@ -24,12 +24,13 @@ pub(super) fn point() -> io::Result<()> {
         Some(left) => LEFT.set(Some(left - 1)),
         None => {}
     }
-    Ok(())
+    sync_core::fault::seam()
 }
 
 /// A write that can be cut in the middle.
+#[track_caller]
 pub(super) fn torn(bytes: &[u8], mut write: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    if cfg!(not(test)) {
+    if cfg!(not(debug_assertions)) {
         return write(bytes);
     }
     let (head, tail) = bytes.split_at(bytes.len() / 2);
@@ -39,6 +40,7 @@ pub(super) fn torn(bytes: &[u8], mut write: impl FnMut(&[u8]) -> io::Result<()>)
 }
 
 /// Brings a file or folder to the disk. Tests do not wait for it: they cannot tell the difference.
+#[track_caller]
 pub(super) fn sync(file: &File) -> io::Result<()> {
     point()?;
     if cfg!(test) { Ok(()) } else { file.sync_all() }

@@ -146,6 +146,12 @@ impl Base {
         error::explain(&self.path, error)
     }
 
+    /// Passes a moment at which a process can die or a disk be full.
+    #[track_caller]
+    fn seam(&self) -> Result<(), SinkError> {
+        sync_core::fault::seam().map_err(|e| error::unwritable(&self.path, e))
+    }
+
     fn place(&self) -> String {
         self.path.display().to_string()
     }

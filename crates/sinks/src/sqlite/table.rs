@@ -143,6 +143,7 @@ impl Writing {
         let base = Arc::clone(&self.base);
         contract::next(self.sequence, checkpoint, &base.place())?;
         self.check_rows()?;
+        base.seam()?;
         let mut connection = base.lock();
         base.superseded.store(0, Ordering::Relaxed);
         let transaction = connection
@@ -157,6 +158,7 @@ impl Writing {
         }
         let shaped = self.shape(&base, &transaction, &found)?;
         let receipt = self.insert_rows(&transaction, &shaped)?;
+        base.seam()?;
         if last && self.keys.take().is_some() {
             self.index(&transaction)?;
         }
@@ -164,11 +166,14 @@ impl Writing {
         ledger::store(&transaction, target, &self.spec, checkpoint).map_err(|e| base.explain(e))?;
         let switched = last && self.aside;
         if switched {
+            base.seam()?;
             shape::switch(&transaction, &self.side, &self.name).map_err(|e| self.shape_error(e))?;
             ledger::remove(&transaction, &self.side).map_err(|e| base.explain(e))?;
             ledger::store(&transaction, &self.name, &self.spec, checkpoint).map_err(|e| base.explain(e))?;
         }
+        base.seam()?;
         transaction.commit().map_err(|e| base.explain(e))?;
+        base.seam()?;
 
         self.insert = Some(shaped).filter(|_| !switched);
         self.dropped = 0;

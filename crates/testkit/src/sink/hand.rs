@@ -10,8 +10,8 @@ use sync_core::arrow::array::{
 use sync_core::arrow::record_batch::RecordBatch;
 use sync_core::{
     Begin, Books, Checkpoint, Digits, Disposition, Kind, Opened, Published, Receipt, ResumePoint, RunId,
-    SavedCursor, Schema, Share, Sink, SinkError, Table, TableSpec, Timestamp, Type, parse_date, parse_local,
-    parse_timestamp,
+    SavedCursor, Schema, Share, Sink, SinkError, Table, TableSpec, Timestamp, Type, form, parse_date,
+    parse_local, parse_timestamp, system,
 };
 
 use super::{Make, Read, Rows};
@@ -44,10 +44,22 @@ impl Ground<'_> {
     /// The table as a reader sees it has exactly these rows, in any order.
     #[track_caller]
     pub(super) fn check(&self, table: &str, expect: &[&str]) {
-        let rows = self.rows(table).map(|rows| rows.lines()).unwrap_or_default();
-        let mut expect = expect.to_vec();
+        self.check_with(table, &[], expect);
+    }
+
+    /// The same with some of the engine's columns at the end of each row.
+    #[track_caller]
+    pub(super) fn check_with<S: AsRef<str>>(&self, table: &str, engine: &[&str], expect: &[S]) {
+        let rows = self.rows(table).map(|rows| rows.lines_with(engine)).unwrap_or_default();
+        let mut expect: Vec<&str> = expect.iter().map(AsRef::as_ref).collect();
         expect.sort_unstable();
         assert_eq!(rows, expect, "the rows of {table:?}");
+    }
+
+    /// The history has exactly these versions, as of [`version`].
+    #[track_caller]
+    pub(super) fn check_versions<S: AsRef<str>>(&self, table: &str, expect: &[S]) {
+        self.check_with(table, &[system::VALID_FROM, system::VALID_TO, system::CURRENT], expect);
     }
 }
 
@@ -65,6 +77,26 @@ pub fn spec(stream: &str, key: &[&str], disposition: Disposition) -> TableSpec {
         memory: 8 << 20,
     }
 }
+
+/// A version as [`Ground::check_versions`] compares it: current where it has no end.
+pub(super) fn version(row: &str, from: &str, to: &str) -> String {
+    format!("{row}|{from}|{to}|{}", u8::from(to == "~"))
+}
+
+/// A second of the first hour of 2026.
+pub(super) fn at(second: u32) -> String {
+    format!("2026-01-01T00:{:02}:{:02}.000000Z", second / 60, second % 60)
+}
+
+/// The `_sync_at` of the row that a hand writes as its `seq`th, when it has waited so many seconds.
+pub(super) fn read(seconds: i64, seq: i64) -> String {
+    let mut text = String::new();
+    form::timestamp(READ_AT + seconds * 1_000_000 + seq, &mut text);
+    text
+}
+
+/// Microseconds at which a hand reads its first row.
+const READ_AT: i64 = 1_764_000_000_000_000;
 
 fn run(name: &str) -> RunId {
     let Ok(run) = name.parse();
@@ -123,7 +155,7 @@ pub fn checkpoint(sequence: u64, pages: u64, run: &RunId, schema: &Schema) -> Ch
         format: Checkpoint::FORMAT,
         sequence,
         run: run.clone(),
-        at: Timestamp::from_micros(1_764_000_000_000_000 + sequence as i64),
+        at: Timestamp::from_micros(READ_AT + sequence as i64),
         cursor: None,
         resume: Some(ResumePoint(serde_json::json!({ "page": pages, "odd \u{0} \"text\"": [1.5, null] }))),
         pages,
@@ -141,6 +173,11 @@ pub fn checkpoint(sequence: u64, pages: u64, run: &RunId, schema: &Schema) -> Ch
 ///
 /// Where a cell is not of its column's type.
 pub fn batch(schema: &Schema, run: &RunId, first_seq: i64, lines: &[&str]) -> RecordBatch {
+    batch_at(READ_AT + first_seq, schema, run, first_seq, lines)
+}
+
+/// The same, read at some moment.
+fn batch_at(micros: i64, schema: &Schema, run: &RunId, first_seq: i64, lines: &[&str]) -> RecordBatch {
     let cells: Vec<Vec<&str>> = lines.iter().map(|line| line.split('|').collect()).collect();
     if let Some(line) = cells.iter().find(|cells| cells.len() != schema.columns.len()) {
         assert!(schema.columns.is_empty() && line == &[""], "{line:?} does not fit {schema:?}");
@@ -150,7 +187,7 @@ pub fn batch(schema: &Schema, run: &RunId, first_seq: i64, lines: &[&str]) -> Re
         array(column.ty, &values)
     });
     let count = lines.len();
-    let at = TimestampMicrosecondArray::from(vec![1_764_000_000_000_000 + first_seq; count]);
+    let at = TimestampMicrosecondArray::from(vec![micros; count]);
     let engine: [ArrayRef; 3] = [
         Arc::new(StringArray::from(vec![run.as_str(); count])),
         Arc::new(at.with_timezone("UTC")),
@@ -207,6 +244,8 @@ pub struct Hand {
     sequence: u64,
     pages: u64,
     seq: i64,
+    /// Microseconds that it waited.
+    waited: i64,
     pending: u64,
     /// Rows loaded so far, less those that a publication took back.
     pub loaded: u64,
@@ -233,6 +272,7 @@ impl Hand {
             table,
             _sink: sink,
             seq: 0,
+            waited: 0,
             pending: 0,
             loaded: 0,
             deduplicated: 0,
@@ -251,7 +291,7 @@ impl Hand {
 
     /// When the rows that are written next were read, in microseconds.
     pub(super) fn moment(&self) -> i64 {
-        1_764_000_000_000_000 + self.seq
+        READ_AT + self.waited + self.seq
     }
 
     /// Evolves the table to a schema written as in [`schema`].
@@ -278,9 +318,7 @@ impl Hand {
     /// Where the sink cannot.
     #[track_caller]
     pub fn write(&mut self, lines: &[&str]) {
-        let batch = batch(&self.schema, &self.run, self.seq, lines);
-        self.seq += lines.len() as i64;
-        self.pending += lines.len() as u64;
+        let batch = self.batch(lines);
         self.table.write(batch).unwrap_or_else(|e| panic!("cannot write: {}", chain(&e)));
     }
 
@@ -291,10 +329,27 @@ impl Hand {
     /// Where the sink cannot.
     #[track_caller]
     pub fn remove(&mut self, lines: &[&str]) {
-        let batch = batch(&self.schema, &self.run, self.seq, lines);
+        let batch = self.batch(lines);
+        self.table.remove(batch).unwrap_or_else(|e| panic!("cannot remove: {}", chain(&e)));
+    }
+
+    /// Stages tombstones, which may be refused.
+    pub fn try_remove(&mut self, lines: &[&str]) -> Result<(), SinkError> {
+        let batch = self.batch(lines);
+        self.table.remove(batch)
+    }
+
+    /// Reads the rows that follow so many seconds later.
+    pub fn wait(&mut self, seconds: i64) {
+        self.waited += seconds * 1_000_000;
+    }
+
+    fn batch(&mut self, lines: &[&str]) -> RecordBatch {
+        let at = READ_AT + self.waited + self.seq;
+        let batch = batch_at(at, &self.schema, &self.run, self.seq, lines);
         self.seq += lines.len() as i64;
         self.pending += lines.len() as u64;
-        self.table.remove(batch).unwrap_or_else(|e| panic!("cannot remove: {}", chain(&e)));
+        batch
     }
 
     /// Commits with a checkpoint of this sequence, which may be a wrong one.

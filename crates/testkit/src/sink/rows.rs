@@ -21,16 +21,32 @@ impl Rows {
     ///
     /// Where one of the engine's columns is missing or null.
     pub fn lines(&self) -> Vec<String> {
-        for name in [system::RUN, system::AT, system::SEQ] {
+        self.lines_with(&[])
+    }
+
+    /// The same with some of the engine's columns behind those of the provider: `1|a|0` where `["_deleted"]` is
+    /// asked for.
+    ///
+    /// # Panics
+    ///
+    /// Where one of the engine's columns is missing, or null though it never may be.
+    pub fn lines_with(&self, engine: &[&str]) -> Vec<String> {
+        let place = |name: &str| {
             let index = self.columns.iter().position(|c| c == name);
-            let index = index.unwrap_or_else(|| panic!("there is no column {name} in {:?}", self.columns));
-            assert!(self.rows.iter().all(|row| row[index].is_some()), "{name} is null");
-        }
-        let own = |row: &Vec<Option<String>>| {
-            let cells = self.columns.iter().zip(row).filter(|(name, _)| !system::owns(name));
-            cells.map(|(_, cell)| cell.as_deref().unwrap_or("~")).collect::<Vec<_>>().join("|")
+            index.unwrap_or_else(|| panic!("there is no column {name} in {:?}", self.columns))
         };
-        let mut lines: Vec<_> = self.rows.iter().map(own).collect();
+        for name in [system::RUN, system::AT, system::SEQ].iter().chain(engine) {
+            let index = place(name);
+            let null = self.rows.iter().any(|row| row[index].is_none());
+            assert!(!null || *name == system::VALID_TO, "{name} is null");
+        }
+        let own = |name: &String| !system::owns(name) && !engine.contains(&name.as_str());
+        let own = (0..self.columns.len()).filter(|index| own(&self.columns[*index]));
+        let shown: Vec<usize> = own.chain(engine.iter().map(|name| place(name))).collect();
+        let line = |row: &Vec<Option<String>>| {
+            shown.iter().map(|index| row[*index].as_deref().unwrap_or("~")).collect::<Vec<_>>().join("|")
+        };
+        let mut lines: Vec<_> = self.rows.iter().map(line).collect();
         lines.sort();
         lines
     }

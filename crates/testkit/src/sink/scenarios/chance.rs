@@ -3,10 +3,14 @@
 
 use sync_core::{Disposition, TableSpec, Timestamp, system};
 
-use super::hand::{Ground, Hand, SpecExt as _, spec};
+use super::Story as Named;
+use crate::sink::hand::{Ground, Hand, SpecExt as _, spec};
+
+/// The stories with their names.
+pub(super) const ALL: &[Named] = &[("whatever comes, in whatever order", like_the_model)];
 
 /// Whatever is done, the table is what the model is.
-pub(super) fn like_the_model(ground: &Ground) {
+fn like_the_model(ground: &Ground) {
     let dispositions = (ground.make)(ground.dir).capability().dispositions;
     for (number, story) in STORIES.iter().enumerate().filter(|(_, s)| dispositions.contains(&s.disposition)) {
         for seed in 0..12 {
