@@ -1,6 +1,6 @@
 //! The refusals that every sink words alike.
 
-use sync_core::{CastError, Checkpoint, Kind, SinkError};
+use sync_core::{CastError, Checkpoint, Disposition, Kind, Schema, SinkError, TableSpec};
 
 /// The table belongs to somebody else.
 pub(crate) fn owned(table: &str, place: &str, owner: Option<(&str, &str)>) -> SinkError {
@@ -42,37 +42,6 @@ pub(crate) fn moved(place: &str, how: String) -> SinkError {
     }
 }
 
-/// A table that keeps versions of rows cannot become one that does not, nor the other way round.
-pub(crate) fn disposition_changed(table: &str, place: &str, history: bool) -> SinkError {
-    let (has, wish) = match history {
-        true => ("keeps the versions of its rows", "it would keep the last one only"),
-        false => ("has one row for each key", "it would keep all versions"),
-    };
-    SinkError {
-        kind: Kind::Refused,
-        code: "disposition_changed",
-        message: format!("the table {table:?} in {place} {has}, and by the pipeline {wish}"),
-        hint: Some("undo that, or rebuild the table with --full-refresh".to_owned()),
-        source: None,
-    }
-}
-
-/// Tombstones need a key to find their rows by; under append, where they are rows, a column that says so.
-pub(crate) fn can_remove(stream: &str, can: bool) -> Result<(), SinkError> {
-    if can {
-        return Ok(());
-    }
-    Err(SinkError {
-        kind: Kind::Refused,
-        code: "no_place_for_tombstones",
-        message: format!("{stream:?} tells of deleted rows, and its table has no way to know them"),
-        hint: Some(
-            "give the stream a `primary_key`, and under append `deletes: { as: _deleted }`".to_owned(),
-        ),
-        source: None,
-    })
-}
-
 /// A stored value does not fit the wider type.
 pub(crate) fn misfit(table: &str, place: &str, error: CastError) -> SinkError {
     SinkError {
@@ -84,6 +53,27 @@ pub(crate) fn misfit(table: &str, place: &str, error: CastError) -> SinkError {
     }
 }
 
+/// Whether rows of a schema can be written as a stream wishes; `empty` where there are none yet.
+pub(crate) fn columns(spec: &TableSpec, schema: &Schema, empty: bool) -> Result<(), SinkError> {
+    let own = spec.deleted.as_ref().filter(|_| spec.disposition != Disposition::History);
+    let taken = |name: &&String| schema.columns.iter().any(|c| c.name.to_lowercase() == name.to_lowercase());
+    if let Some(name) = own.filter(taken) {
+        return Err(name_taken(&spec.stream, name));
+    }
+    match spec.key.iter().find(|field| schema.of_field(field).is_none()) {
+        Some(missing) if !empty => Err(key_missing(&spec.stream, missing)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether tombstones have a meaning in a table.
+pub(crate) fn takes_tombstones(spec: &TableSpec, place: &str) -> Result<(), SinkError> {
+    match (spec.disposition, &spec.deleted) {
+        (Disposition::Append, None) => Err(no_deleted_column(&spec.stream, place)),
+        _ => Ok(()),
+    }
+}
+
 /// The key's column is not in the schema that the rows have.
 pub(crate) fn key_missing(table: &str, column: &str) -> SinkError {
     SinkError {
@@ -91,6 +81,30 @@ pub(crate) fn key_missing(table: &str, column: &str) -> SinkError {
         code: "key_missing",
         message: format!("the rows of {table:?} have no column {column:?}, which is part of their key"),
         hint: None,
+        source: None,
+    }
+}
+
+/// Tombstones came for a table that only grows and has no column to say so.
+fn no_deleted_column(table: &str, place: &str) -> SinkError {
+    SinkError {
+        kind: Kind::Refused,
+        code: "no_deleted_column",
+        message: format!(
+            "the table {table:?} in {place} is only appended to and has no column that marks a deletion"
+        ),
+        hint: Some("name that column with `deletes`, or write with `merge`".to_owned()),
+        source: None,
+    }
+}
+
+/// The column that marks deleted rows has the name of one that the provider fills.
+fn name_taken(table: &str, name: &str) -> SinkError {
+    SinkError {
+        kind: Kind::Refused,
+        code: "bad_name",
+        message: format!("{table:?} is to mark deleted rows in {name:?}, and has a column of that name"),
+        hint: Some("give the column that marks deleted rows another name".to_owned()),
         source: None,
     }
 }

@@ -6,6 +6,8 @@ mod contract;
 mod memory;
 pub mod parquet;
 mod sqlite;
+mod staged;
+mod tail;
 
 pub use memory::Memory;
 pub use parquet::{Parquet, ParquetOptions};

@@ -1,22 +1,20 @@
 //! A destination that lives as long as the process: for tests of everything that writes to a sink.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
+mod version;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sync_core::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampMicrosecondArray};
-use sync_core::arrow::compute::interleave_record_batch;
-use sync_core::arrow::datatypes::{
-    Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType,
-};
 use sync_core::arrow::record_batch::RecordBatch;
 use sync_core::{
-    Begin, Capability, CastError, Checkpoint, Disposition, Opened, Published, Receipt, Schema, Sink,
-    SinkError, Table, TableSpec, Type, conform, form, system,
+    Begin, Capability, Checkpoint, Disposition, Opened, Published, Receipt, Schema, Sink, SinkError, Table,
+    TableSpec,
 };
 
 use crate::contract;
+use crate::staged::{Means, Staged};
+use crate::tail::Tail;
+use version::Version;
 
 const PLACE: &str = "memory";
 
@@ -39,7 +37,7 @@ impl Memory {
 
     /// The rows that a reader of a stream's table sees, as one batch; absent where there is no table.
     pub fn rows(&self, stream: &str) -> Option<RecordBatch> {
-        self.lock().get(stream)?.live.as_ref().map(Version::rows)
+        self.lock().get(stream)?.live.as_ref().map(Version::batch)
     }
 
     /// The checkpoint of the table that readers see.
@@ -64,48 +62,10 @@ struct Stored {
     side: Option<Version>,
 }
 
-/// A table as of its last commit.
-#[derive(Default)]
-struct Version {
-    checkpoint: Option<Checkpoint>,
-    schema: Schema,
-    batches: Vec<RecordBatch>,
-    /// The rows that are there; one that went leaves a gap.
-    rows: Vec<Option<Kept>>,
-    /// Where in `rows` the rows of a key are.
-    keys: HashMap<String, Vec<usize>>,
-    /// The engine's own columns beyond the three of every batch.
-    extras: Vec<String>,
-}
-
-/// A row that is there.
-#[derive(Clone, Copy)]
-struct Kept {
-    batch: usize,
-    row: usize,
-    deleted: bool,
-    /// From when it holds.
-    from: i64,
-    /// To when it held; absent while it is current.
-    to: Option<i64>,
-}
-
-/// A batch that waits for its commit.
-struct Staged {
-    batch: RecordBatch,
-    tombstones: bool,
-}
-
 impl Sink for Memory {
     fn capability(&self) -> Capability {
-        Capability {
-            dispositions: &[
-                Disposition::Append,
-                Disposition::Replace,
-                Disposition::Merge,
-                Disposition::History,
-            ],
-        }
+        use Disposition::{Append, History, Merge, Replace};
+        Capability { dispositions: &[Append, Replace, Merge, History] }
     }
 
     fn open(&self, spec: &TableSpec) -> Result<Box<dyn Table>, SinkError> {
@@ -118,9 +78,12 @@ impl Sink for Memory {
         let live = stored.and_then(|s| s.live.as_ref());
         let side = stored.and_then(|s| s.side.as_ref()).filter(|_| spec.begin == Begin::Continue);
         let found = side.or(live.filter(|_| spec.begin == Begin::Continue));
+        if let Some(found) = found {
+            found.tail.next(spec, found.is_empty(), PLACE)?;
+        }
         let opened = Opened {
             checkpoint: found.and_then(|v| v.checkpoint.clone()),
-            rows: live.map_or(0, Version::count),
+            rows: live.map_or(0, Version::rows),
             building: side.is_some(),
         };
         let aside = spec.begin == Begin::Anew || spec.disposition == Disposition::Replace || opened.building;
@@ -129,11 +92,10 @@ impl Sink for Memory {
             spec: spec.clone(),
             aside,
             fresh: aside && !opened.building,
-            schema: opened.checkpoint.as_ref().map(|c| c.schema.clone()).unwrap_or_default(),
+            staged: Staged::new(opened.checkpoint.as_ref().map(|c| c.schema.clone()).unwrap_or_default()),
             sequence: opened.checkpoint.as_ref().map(|c| c.sequence),
             opened,
-            staged: Vec::new(),
-            dropped: 0,
+            built: 0,
             forgotten: 0,
         };
         let unused = Stored { pipeline: spec.pipeline.clone(), live: None, side: None };
@@ -151,26 +113,18 @@ struct Writing {
     aside: bool,
     /// Whether that table begins empty with the next commit.
     fresh: bool,
-    schema: Schema,
     sequence: Option<u64>,
-    staged: Vec<Staged>,
-    /// Staged rows that a restart threw away.
-    dropped: u64,
-    /// Committed rows of this run that a restart threw away.
+    staged: Staged,
+    /// What this run loaded into the table beside.
+    built: u64,
+    /// What a restart threw away of that.
     forgotten: u64,
 }
 
 impl Writing {
-    fn misfit(&self, error: CastError) -> SinkError {
-        contract::misfit(&self.spec.stream, PLACE, error)
-    }
-
     fn write_out(&mut self, checkpoint: &Checkpoint, last: bool) -> Result<Receipt, SinkError> {
         contract::next(self.sequence, checkpoint, PLACE)?;
-        let keyed = |field: &String| self.schema.of_field(field).is_some();
-        if let Some(column) = self.spec.key.iter().find(|c| !keyed(c)).filter(|_| !self.staged.is_empty()) {
-            return Err(contract::key_missing(&self.spec.stream, column));
-        }
+        contract::columns(&self.spec, self.staged.schema(), self.staged.is_empty())?;
         let mut tables = self.sink.lock();
         let stored = tables.get_mut(&self.spec.stream).expect("opening made it");
         let place = if self.aside { &mut stored.side } else { &mut stored.live };
@@ -178,21 +132,26 @@ impl Writing {
             *place = None;
         }
         let version = place.get_or_insert_default();
-        version.evolve(&self.schema, &self.spec).map_err(|e| self.misfit(e))?;
-        version.extras = self.spec.engine_columns()[3..].iter().map(|(name, _)| (*name).to_owned()).collect();
-        let mut receipt = Receipt { loaded: 0, deduplicated: std::mem::take(&mut self.dropped) };
-        for Staged { batch, tombstones } in self.staged.drain(..) {
-            version.take(&batch, tombstones, &self.spec, &mut receipt);
+        if version.is_empty() {
+            *version = Version::new(Tail::of(&self.spec));
         }
+        version.tail = version.tail.next(&self.spec, false, PLACE)?;
+        version
+            .evolve(self.staged.schema(), &self.spec.key)
+            .map_err(|e| contract::misfit(&self.spec.stream, PLACE, e))?;
+        let (batches, written) = self.staged.take();
+        let loaded = batches.into_iter().map(|(means, batch)| version.take(batch, means, &self.spec)).sum();
         version.checkpoint = Some(checkpoint.clone());
         self.fresh = false;
         self.sequence = Some(checkpoint.sequence);
+        self.built += loaded;
         if last && self.aside {
             stored.live = stored.side.take();
             self.aside = self.spec.disposition == Disposition::Replace;
             self.fresh = self.aside;
+            self.built = 0;
         }
-        Ok(receipt)
+        Ok(Receipt { loaded, deduplicated: written - loaded })
     }
 }
 
@@ -202,24 +161,18 @@ impl Table for Writing {
     }
 
     fn evolve(&mut self, schema: &Schema) -> Result<(), SinkError> {
-        for Staged { batch, .. } in &mut self.staged {
-            *batch = conform(batch, &self.schema, schema)
-                .map_err(|e| contract::misfit(&self.spec.stream, PLACE, e))?;
-        }
-        self.schema = schema.clone();
-        Ok(())
+        let evolved = self.staged.evolve(schema);
+        evolved.map(drop).map_err(|e| contract::misfit(&self.spec.stream, PLACE, e))
     }
 
     fn write(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
-        assert_eq!(batch.schema(), self.schema.arrow(), "a batch has the schema it was announced with");
-        self.staged.push(Staged { batch, tombstones: false });
+        self.staged.push(Means::Rows, batch);
         Ok(())
     }
 
     fn remove(&mut self, batch: RecordBatch) -> Result<(), SinkError> {
-        let marked = self.spec.disposition != Disposition::Append || self.spec.deleted.is_some();
-        contract::can_remove(&self.spec.stream, marked && !self.spec.key.is_empty())?;
-        self.staged.push(Staged { batch, tombstones: true });
+        contract::takes_tombstones(&self.spec, PLACE)?;
+        self.staged.push(Means::Tombstones, batch);
         Ok(())
     }
 
@@ -239,213 +192,17 @@ impl Table for Writing {
 
     fn restart(&mut self) -> Result<(), SinkError> {
         if self.aside {
-            let staged: usize = self.staged.drain(..).map(|s| s.batch.num_rows()).sum();
-            self.dropped += staged as u64;
-            let tables = self.sink.lock();
-            let side = tables[&self.spec.stream].side.as_ref().filter(|_| !self.fresh);
-            self.forgotten += side.map_or(0, |side| side.rows_of(self.spec.run.as_str()));
+            self.staged.forget();
+            self.forgotten += std::mem::take(&mut self.built);
             self.fresh = true;
         }
         Ok(())
     }
 }
 
-impl Version {
-    /// Makes every stored batch fit the schema.
-    fn evolve(&mut self, schema: &Schema, spec: &TableSpec) -> Result<(), CastError> {
-        if self.schema == *schema {
-            return Ok(());
-        }
-        self.batches =
-            self.batches.iter().map(|b| conform(b, &self.schema, schema)).collect::<Result<_, _>>()?;
-        self.schema = schema.clone();
-        self.keys.clear();
-        for (index, kept) in self.rows.iter().enumerate().filter_map(|(index, kept)| Some((index, (*kept)?)))
-        {
-            let key = text_of(&self.batches[kept.batch], kept.row, &self.columns(&spec.key));
-            self.keys.entry(key).or_default().push(index);
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, batch: &RecordBatch, tombstones: bool, spec: &TableSpec, receipt: &mut Receipt) {
-        let place = self.batches.len();
-        self.batches.push(batch.clone());
-        let key = self.columns(&spec.key);
-        for row in 0..batch.num_rows() {
-            let new = Kept {
-                batch: place,
-                row,
-                deleted: tombstones,
-                from: self.moment(batch, row, spec),
-                to: None,
-            };
-            let identity = text_of(batch, row, &key);
-            let taken = self.keys.get(&identity).cloned().unwrap_or_default();
-            let done = match spec.disposition {
-                _ if key.is_empty() => self.add(identity, new),
-                Disposition::Append => {
-                    let same = |at: &usize| self.rows[*at].is_some_and(|was| self.same(was, new, true));
-                    !taken.iter().any(same) && self.add(identity, new)
-                }
-                _ => {
-                    let current = |at: &&usize| self.rows[**at].is_some_and(|was| was.to.is_none());
-                    match taken.iter().find(current) {
-                        Some(at) => self.meet(*at, identity, new, spec),
-                        None => !tombstones && self.add(identity, new),
-                    }
-                }
-            };
-            if done { receipt.loaded += 1 } else { receipt.deduplicated += 1 }
-        }
-    }
-
-    fn add(&mut self, identity: String, new: Kept) -> bool {
-        self.keys.entry(identity).or_default().push(self.rows.len());
-        self.rows.push(Some(new));
-        true
-    }
-
-    /// A row or a tombstone whose key is there; whether it counts.
-    fn meet(&mut self, at: usize, identity: String, mut new: Kept, spec: &TableSpec) -> bool {
-        let Some(was) = self.rows[at] else { return false };
-        let history = spec.disposition == Disposition::History;
-        let mark = spec.deleted.is_some() && spec.disposition == Disposition::Merge;
-        let nothing_new = if new.deleted { was.deleted } else { !was.deleted && self.same(was, new, false) };
-        if self.older(new, was, spec) || nothing_new {
-            return false;
-        }
-        let taken = run_of(&self.batches[was.batch], was.row) == spec.run.as_str();
-        if history {
-            new.from = new.from.max(was.from);
-            self.rows[at] = Some(Kept { to: Some(new.from), ..was });
-            return new.deleted || self.add(identity, new);
-        }
-        self.rows[at] = match new.deleted {
-            true if mark => Some(Kept { deleted: true, ..was }),
-            true => None,
-            false => Some(new),
-        };
-        // A row of the same run that is superseded counts once; one that goes has counted, and its going does, too.
-        !taken || (new.deleted && !mark)
-    }
-
-    /// Whether two rows hold the same, and, where it matters, are both deleted or not.
-    fn same(&self, a: Kept, b: Kept, marks: bool) -> bool {
-        let own: Vec<_> = (0..self.schema.columns.len()).map(|i| (i, self.schema.columns[i].ty)).collect();
-        let text = |kept: Kept| text_of(&self.batches[kept.batch], kept.row, &own);
-        text(a) == text(b) && (!marks || a.deleted == b.deleted)
-    }
-
-    fn older(&self, new: Kept, was: Kept, spec: &TableSpec) -> bool {
-        let order = self.columns(spec.order.as_slice()).first().copied();
-        order.is_some_and(|(column, ty)| {
-            let of = |kept: Kept| self.batches[kept.batch].column(column);
-            compare(of(new), new.row, of(was), was.row, ty) == Some(Ordering::Less)
-        })
-    }
-
-    /// From when a row holds.
-    fn moment(&self, batch: &RecordBatch, row: usize, spec: &TableSpec) -> i64 {
-        let order = self.columns(spec.order.as_slice()).first().copied();
-        let order =
-            order.filter(|(column, ty)| *ty == Type::Timestamp && batch.column(*column).is_valid(row));
-        let column = order.map_or(batch.num_columns() - 2, |(column, _)| column);
-        batch.column(column).as_primitive::<TimestampMicrosecondType>().value(row)
-    }
-
-    /// Places and types of the columns of these names that there are.
-    fn columns(&self, names: &[String]) -> Vec<(usize, Type)> {
-        let place = |field: &String| self.schema.columns.iter().position(|c| c.field == *field);
-        names.iter().filter_map(place).map(|index| (index, self.schema.columns[index].ty)).collect()
-    }
-
-    fn rows(&self) -> RecordBatch {
-        let kept: Vec<Kept> = self.rows.iter().flatten().copied().collect();
-        let batches: Vec<_> = self.batches.iter().collect();
-        let places: Vec<_> = kept.iter().map(|kept| (kept.batch, kept.row)).collect();
-        let own = match batches.is_empty() {
-            true => RecordBatch::new_empty(self.schema.arrow()),
-            false => {
-                interleave_record_batch(&batches, &places).expect("all batches have the version's schema")
-            }
-        };
-        let moments = |values: Vec<Option<i64>>| -> ArrayRef {
-            Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"))
-        };
-        let flags = |flag: fn(&Kept) -> bool| -> ArrayRef {
-            Arc::new(kept.iter().map(|kept| Some(flag(kept))).collect::<BooleanArray>())
-        };
-        let extra = |name: &String| match name.as_str() {
-            system::VALID_FROM => moments(kept.iter().map(|kept| Some(kept.from)).collect()),
-            system::VALID_TO => moments(kept.iter().map(|kept| kept.to).collect()),
-            system::CURRENT => flags(|kept| kept.to.is_none()),
-            _ => flags(|kept| kept.deleted),
-        };
-        let extras = self.extras.iter().map(|name| (name.as_str(), extra(name), true));
-        let schema = own.schema();
-        let columns = schema.fields().iter().zip(own.columns());
-        let columns =
-            columns.map(|(field, array)| (field.name().as_str(), array.clone(), field.is_nullable()));
-        RecordBatch::try_from_iter_with_nullable(columns.chain(extras)).expect("one value a row")
-    }
-
-    fn count(&self) -> u64 {
-        self.rows.iter().flatten().count() as u64
-    }
-
-    /// How many rows a run wrote.
-    fn rows_of(&self, run: &str) -> u64 {
-        let rows = self.rows.iter().flatten();
-        rows.filter(|kept| run_of(&self.batches[kept.batch], kept.row) == run).count() as u64
-    }
-}
-
-fn run_of(batch: &RecordBatch, row: usize) -> &str {
-    batch.column(batch.num_columns() - 3).as_string::<i32>().value(row)
-}
-
-/// Some columns of a row as a text that tells any two different rows apart.
-fn text_of(batch: &RecordBatch, row: usize, columns: &[(usize, Type)]) -> String {
-    let (mut text, mut cell) = (String::new(), String::new());
-    for (column, ty) in columns {
-        let array = batch.column(*column);
-        if array.is_null(row) {
-            text.push('~');
-            continue;
-        }
-        cell.clear();
-        form::value(array, row, *ty, &mut cell);
-        write!(text, "{}:{cell}", cell.len()).expect("a string takes every write");
-    }
-    text
-}
-
-/// How two values of one type are ordered; absent where one of them is null.
-fn compare(a: &ArrayRef, a_row: usize, b: &ArrayRef, b_row: usize, ty: Type) -> Option<Ordering> {
-    if a.is_null(a_row) || b.is_null(b_row) {
-        return None;
-    }
-    macro_rules! primitive {
-        ($t:ty) => {
-            a.as_primitive::<$t>().value(a_row).partial_cmp(&b.as_primitive::<$t>().value(b_row))
-        };
-    }
-    match ty {
-        Type::Text | Type::Json => {
-            Some(a.as_string::<i32>().value(a_row).cmp(b.as_string::<i32>().value(b_row)))
-        }
-        Type::Bool => Some(a.as_boolean().value(a_row).cmp(&b.as_boolean().value(b_row))),
-        Type::Int => primitive!(Int64Type),
-        Type::Float => primitive!(Float64Type),
-        Type::Decimal(..) => primitive!(Decimal128Type),
-        Type::Date => primitive!(Date32Type),
-        Type::Timestamp | Type::Local => primitive!(TimestampMicrosecondType),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::path::PathBuf;
 
     use sync_testkit::sink::{Rows, conformance, rows_of};

@@ -13,6 +13,7 @@ use sync_core::{Disposition, Schema, TableSpec, Type, conform, system};
 
 use super::error::Result;
 use super::part::Make;
+use crate::tail::Tail;
 
 /// Whether a staged row is a tombstone, where nothing else says so: bool.
 pub(super) const TOMBSTONE: &str = "_sync_tombstone";
@@ -22,37 +23,33 @@ const GIVEN: usize = 3;
 /// The columns of a table behind those three.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Extras {
-    /// Whether it keeps the versions of its rows.
-    pub history: bool,
-    /// The columns that mark deleted rows. The first is that of the wish, where there is one.
-    pub marks: Vec<String>,
-    /// Whether tombstones set the first mark.
+    pub tail: Tail,
+    /// Whether tombstones set the mark.
     pub marking: bool,
     /// The column that orders versions.
     order: Option<String>,
 }
 
 impl Extras {
-    /// Those of a wish, and marks that the table has from earlier ones.
-    pub fn of(spec: &TableSpec, found: &[String]) -> Self {
-        let history = spec.disposition == Disposition::History;
-        let mark = spec.deleted.iter().filter(|_| !history);
-        let mut marks: Vec<String> = mark.cloned().collect();
-        let earlier = found.iter().filter(|name| !versions().iter().any(|(own, _)| own == name));
-        for name in earlier.filter(|_| !history) {
-            if !marks.contains(name) {
-                marks.push(name.clone());
-            }
+    /// Those of a table whose columns are these, as a wish has them.
+    pub fn of(spec: &TableSpec, tail: Tail) -> Self {
+        let marking =
+            spec.deleted.is_some() && matches!(spec.disposition, Disposition::Merge | Disposition::Append);
+        Self { tail, marking, order: spec.order.clone() }
+    }
+
+    /// What a table is, by the names of its columns behind the three.
+    pub fn found(names: &[String]) -> Tail {
+        match names {
+            [] => Tail::Bare,
+            [mark] => Tail::Mark(mark.clone()),
+            _ => Tail::Period,
         }
-        let marking = spec.deleted.is_some() && spec.disposition != Disposition::Replace && !history;
-        Self { history, marks, marking, order: spec.order.clone() }
     }
 
     /// Their names and types, in order.
     pub fn columns(&self) -> Vec<(&str, Type)> {
-        let mut columns: Vec<_> = self.marks.iter().map(|name| (name.as_str(), Type::Bool)).collect();
-        columns.extend(versions().into_iter().filter(|_| self.history));
-        columns
+        self.tail.columns()
     }
 
     /// Their names.
@@ -62,7 +59,7 @@ impl Extras {
 
     /// Whether a tombstone needs a column of its own while it is staged.
     pub fn tells_tombstones_apart(&self) -> bool {
-        !self.history && !self.marking
+        self.tail != Tail::Period && !self.marking
     }
 
     /// The Arrow schema of a file.
@@ -90,7 +87,7 @@ impl Extras {
                 system::VALID_TO if tombstones => self.moments(batch, schema),
                 system::VALID_TO => no_moments(rows),
                 system::CURRENT => all(!tombstones),
-                mark => all(tombstones && self.marking && self.marks.first().is_some_and(|m| m == mark)),
+                _ => all(tombstones && self.marking),
             });
         }
         columns.extend(apart.then(|| all(tombstones)));
@@ -146,15 +143,6 @@ impl Extras {
             None => at.clone(),
         }
     }
-}
-
-/// The columns of a history.
-fn versions() -> [(&'static str, Type); 3] {
-    [
-        (system::VALID_FROM, Type::Timestamp),
-        (system::VALID_TO, Type::Timestamp),
-        (system::CURRENT, Type::Bool),
-    ]
 }
 
 fn no_moments(rows: usize) -> ArrayRef {
@@ -226,7 +214,7 @@ impl Extras {
             columns[place] = Arc::new(BooleanArray::from(values));
         };
         flags(system::CURRENT, |p| p.to.is_some(), false);
-        if let Some(mark) = self.marks.first() {
+        if let Some(mark) = self.tail.mark() {
             flags(mark, |p| p.mark.is_some(), true);
         }
         if here.iter().any(|(_, patch)| patch.mark.is_some()) {

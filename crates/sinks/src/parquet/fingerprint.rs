@@ -16,7 +16,7 @@ use sync_core::arrow::record_batch::RecordBatch;
 use sync_core::{Disposition, Schema, SinkError, TableSpec, system};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
-use super::extras::TOMBSTONE;
+use super::extras::{Extras, TOMBSTONE};
 use crate::contract;
 
 /// Which columns make the identity and the order of a table's rows.
@@ -28,18 +28,21 @@ pub(super) struct Identity {
     pub whole: bool,
     /// The column that marks deleted rows.
     pub mark: Option<String>,
+    /// Whether tombstones set it; else they take the row away.
+    pub marking: bool,
     /// Whether the versions of a key all stay, one of them current.
     pub history: bool,
 }
 
 impl Identity {
     /// None where the table has no key.
-    pub fn of(spec: &TableSpec) -> Option<Self> {
+    pub fn of(spec: &TableSpec, extras: &Extras) -> Option<Self> {
         let whole = spec.disposition == Disposition::Append;
         let history = spec.disposition == Disposition::History;
         let order = spec.order.clone().filter(|_| !whole);
-        let mark = spec.deleted.clone().filter(|_| !history && spec.disposition != Disposition::Replace);
-        (!spec.key.is_empty()).then(|| Self { key: spec.key.clone(), order, whole, mark, history })
+        let mark = extras.tail.mark().map(str::to_owned);
+        let marking = extras.marking;
+        (!spec.key.is_empty()).then(|| Self { key: spec.key.clone(), order, whole, mark, marking, history })
     }
 }
 
@@ -52,6 +55,8 @@ pub(super) struct Marks {
     pub gone: Option<BooleanArray>,
     /// Of a history, from when each version holds, or to when a tombstone closes; else when each row was read.
     moment: ArrayRef,
+    /// Who read each row.
+    pub runs: Vec<u32>,
     order: Option<ArrayRef>,
 }
 
@@ -84,7 +89,10 @@ impl Marks {
                 .for_each(|row| content[row] = seq.value(row) as u64);
         }
         let order = by.order.as_ref().and_then(column).map(|index| batch.column(index).clone());
-        Ok(Self { moment: moment(batch, schema, by, gone.as_ref()), identity, content, gone, order })
+        let moment = moment(batch, schema, by, gone.as_ref());
+        let runs = batch.column(schema.columns.len()).as_string::<i32>();
+        let runs = runs.iter().map(|run| run_mark(run.unwrap_or_default())).collect();
+        Ok(Self { identity, content, gone, moment, runs, order })
     }
 
     /// Whether a row is a tombstone, is marked, or is a version that is closed.
@@ -107,6 +115,11 @@ impl Marks {
             _ => false,
         }
     }
+}
+
+/// What a run is told by in a record: two of one table that share it would only count a row once too few.
+pub(super) fn run_mark(run: &str) -> u32 {
+    xxh3_64(run.as_bytes()) as u32
 }
 
 /// Which rows are tombstones or marked, or versions that are closed; none where none can be.
@@ -235,11 +248,19 @@ mod tests {
     use sync_testkit::sink::{batch, schema, spec};
 
     use super::*;
+    use crate::tail::Tail;
+
+    fn extras(spec: &TableSpec) -> Extras {
+        Extras::of(spec, Tail::of(spec))
+    }
 
     fn marks(columns: &str, key: &[&str], order: Option<&str>, lines: &[&str]) -> Marks {
         let (schema, spec) = (schema(columns), spec("t", key, Disposition::Merge));
         let batch = batch(&schema, &spec.run, 0, lines);
-        let by = Identity { order: order.map(str::to_owned), ..Identity::of(&spec).expect("a key") };
+        let by = Identity {
+            order: order.map(str::to_owned),
+            ..Identity::of(&spec, &extras(&spec)).expect("a key")
+        };
         Marks::of(&batch, &schema, &by, "t").expect("the key is there")
     }
 
@@ -270,7 +291,7 @@ mod tests {
         let spec = spec("t", &["gone"], Disposition::Merge);
         let schema = schema("id:int");
         let batch = batch(&schema, &spec.run, 0, &["1"]);
-        let by = Identity::of(&spec).expect("a key");
+        let by = Identity::of(&spec, &extras(&spec)).expect("a key");
         assert_eq!(Marks::of(&batch, &schema, &by, "t").err().expect("an error").code, "key_missing");
     }
 

@@ -1,8 +1,8 @@
 //! The record of what a data file holds, by key: `keys/part-….keys` beside the table.
 //!
 //! One record a row: identity (16 bytes, big-endian, so that bytes sort as numbers do), row number (4), content
-//! (8), moment (8), length of the order value (4; all ones for none; the bit below the highest says that the row
-//! is gone), and its bytes. Records lie in runs, each sorted by
+//! (8), moment (8), who read it (4), length of the order value (4; all ones for none; the bit below the highest says
+//! that the row is gone), and its bytes. Records lie in runs, each sorted by
 //! identity and covering the rows after those of the run before; a footer in JSON says where runs end and what
 //! the records were made by, and its length and a mark close the file.
 //!
@@ -23,7 +23,7 @@ use super::fingerprint::{Identity, Marks};
 const MAGIC: &[u8; 8] = b"synckeys";
 const FORMAT: u32 = 2;
 /// Bytes of a record before those of its order.
-const HEAD: usize = 40;
+const HEAD: usize = 44;
 const NO_ORDER: u32 = u32::MAX >> 2;
 /// A row that is gone: a tombstone, one that is marked, a version that is closed.
 const GONE: u32 = 1 << 30;
@@ -81,6 +81,7 @@ struct Entry {
     identity: u128,
     content: u64,
     moment: i64,
+    run: u32,
     row: u32,
     gone: bool,
     /// Where its order lies among those of the run.
@@ -122,6 +123,7 @@ impl Writer {
                 identity: *identity,
                 content: *content,
                 moment: marks.moment(row),
+                run: marks.runs[row],
                 row: number,
                 gone: marks.is_gone(row),
                 order,
@@ -150,7 +152,8 @@ impl Writer {
             head[20..28].copy_from_slice(&entry.content.to_le_bytes());
             head[28..36].copy_from_slice(&entry.moment.to_le_bytes());
             let flags = if entry.gone { GONE } else { 0 };
-            head[36..].copy_from_slice(&(length | flags).to_le_bytes());
+            head[36..40].copy_from_slice(&entry.run.to_le_bytes());
+            head[40..].copy_from_slice(&(length | flags).to_le_bytes());
             self.file.write_all(&head).and_then(|()| self.file.write_all(order)).at("write", &self.path)?;
             self.offset += (HEAD + order.len()) as u64;
         }
@@ -183,6 +186,8 @@ pub(super) struct Record<'a> {
     pub row: u32,
     pub content: u64,
     pub moment: i64,
+    /// Who read it, by [`super::fingerprint::run_mark`].
+    pub run: u32,
     /// Whether it is a tombstone, is marked, or is a version that is closed.
     pub gone: bool,
     pub order: Option<&'a [u8]>,
@@ -245,7 +250,7 @@ impl Keys {
 fn read_record<'a>(reader: &mut impl Read, order: &'a mut Vec<u8>) -> io::Result<Record<'a>> {
     let mut head = [0; HEAD];
     reader.read_exact(&mut head)?;
-    let flags = u32::from_le_bytes(head[36..].try_into().expect("four bytes"));
+    let flags = u32::from_le_bytes(head[40..].try_into().expect("four bytes"));
     let length = flags & !GONE;
     let some = length != NO_ORDER;
     order.resize(if some { length as usize } else { 0 }, 0);
@@ -255,6 +260,7 @@ fn read_record<'a>(reader: &mut impl Read, order: &'a mut Vec<u8>) -> io::Result
         row: u32::from_le_bytes(head[16..20].try_into().expect("four bytes")),
         content: u64::from_le_bytes(head[20..28].try_into().expect("eight bytes")),
         moment: i64::from_le_bytes(head[28..36].try_into().expect("eight bytes")),
+        run: u32::from_le_bytes(head[36..40].try_into().expect("four bytes")),
         gone: flags & GONE != 0,
         order: some.then_some(order),
     })
@@ -287,14 +293,20 @@ mod tests {
     use sync_core::Disposition;
     use sync_testkit::sink::{SpecExt, batch, schema, spec};
 
+    use super::super::extras::Extras;
     use super::*;
+    use crate::tail::Tail;
+
+    fn by_of(spec: &sync_core::TableSpec) -> Option<Identity> {
+        Identity::of(spec, &Extras::of(spec, Tail::of(spec)))
+    }
 
     #[test]
     fn ranges_visit_every_row_once_and_in_order() {
         let place = tempfile::tempdir().expect("a folder");
         let path = place.path().join("a.keys");
         let spec = spec("t", &["id"], Disposition::Merge).order("o");
-        let (by, schema) = (Identity::of(&spec).expect("a key"), schema("id:int o:text"));
+        let (by, schema) = (by_of(&spec).expect("a key"), schema("id:int o:text"));
         let mut writer = Writer::create(&path, &by, &schema, 10 * ENTRY).expect("made");
         for page in 0..7 {
             let lines: Vec<_> = (0..13).map(|n| format!("{}|{}", n % 5, ["~", "x", ""][n % 3])).collect();
@@ -333,7 +345,7 @@ mod tests {
         let place = tempfile::tempdir().expect("a folder");
         let path = place.path().join("a.keys");
         let merge = spec("t", &["id"], Disposition::Merge);
-        let by = Identity::of(&merge).expect("a key");
+        let by = by_of(&merge).expect("a key");
         Writer::create(&path, &by, &schema("id:int later:?"), 1 << 20)
             .expect("made")
             .close()
@@ -346,9 +358,9 @@ mod tests {
         assert!(!serves(&by, "id:json later:?"));
         assert!(!serves(&by, "id:int"));
         for other in [merge.order("later"), spec("t", &["later"], Disposition::Merge)] {
-            assert!(!serves(&Identity::of(&other).expect("a key"), "id:int later:?"));
+            assert!(!serves(&by_of(&other).expect("a key"), "id:int later:?"));
         }
-        let append = Identity::of(&spec("t", &["id"], Disposition::Append)).expect("a key");
+        let append = by_of(&spec("t", &["id"], Disposition::Append)).expect("a key");
         assert!(!serves(&append, "id:int later:?"));
         assert!(Keys::open(&path, 1, &by, &schema("id:int later:?")).expect("read").is_none(), "other rows");
         let whole = fs::read(&path).expect("read");

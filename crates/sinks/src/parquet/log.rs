@@ -54,6 +54,9 @@ pub(super) struct Header {
     pub next_part: u64,
     /// Parts that are complete and on disk.
     pub parts: Vec<DataFile>,
+    /// The engine's own columns of the table beyond the three that every table has.
+    #[serde(default)]
+    pub extras: Vec<String>,
     /// The schema in force; absent on a new table.
     pub schema: Option<Schema>,
     /// The last commit before the log.
@@ -62,7 +65,7 @@ pub(super) struct Header {
 
 impl Header {
     /// A log with nothing in it.
-    pub fn empty(epoch: u64, base: Option<u64>) -> Self {
+    pub fn empty(epoch: u64, base: Option<u64>, extras: Vec<String>) -> Self {
         Self {
             format: FORMAT,
             epoch,
@@ -70,6 +73,7 @@ impl Header {
             building: false,
             next_part: 1,
             parts: Vec::new(),
+            extras,
             schema: None,
             checkpoint: None,
         }
@@ -153,10 +157,11 @@ impl Log {
         (self.place, self.schema.clone())
     }
 
-    /// A table begins to be built from nothing. Counts once a commit follows, as rows do.
-    pub fn build(&mut self) -> Result<()> {
+    /// A table with these columns of ours begins to be built from nothing. Counts once a commit follows, as rows do.
+    pub fn build(&mut self, extras: &[String]) -> Result<()> {
         (self.schema, self.encoder) = (None, None);
-        self.append(Kind::Build, &[])
+        let text = serde_json::to_vec(extras).at("write", &self.path)?;
+        self.append(Kind::Build, &text)
     }
 
     /// Rows appended from now on have this schema.
@@ -304,10 +309,15 @@ pub(super) fn scan(path: &Path) -> Result<Option<Found>> {
     while let Some((kind, body)) = entries.next().at("read", path)? {
         match kind {
             Kind::Header | Kind::Rows | Kind::Tombstones => {}
-            Kind::Build => (built, schema) = (Some(entries.place), None),
+            Kind::Build => {
+                // One of the first form has none to tell.
+                let extras: Vec<String> = serde_json::from_slice(&body).unwrap_or_default();
+                (built, schema) = (Some((entries.place, extras)), None);
+            }
             Kind::Schema => schema = Some(serde_json::from_slice(&body).at("read", path)?),
             Kind::Commit => {
-                if let Some(place) = built.take() {
+                if let Some((place, extras)) = built.take() {
+                    found.header.extras = extras;
                     found.start = (place, None);
                     found.header.building = true;
                     found.header.parts.clear();

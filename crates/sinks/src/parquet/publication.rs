@@ -8,6 +8,7 @@ use sync_core::{Checkpoint, RunId, Schema};
 
 use super::error::Result;
 use super::extras::Patch;
+use super::fingerprint::run_mark;
 use super::manifest::{DataFile, Manifest, Version, shape};
 use super::part::{self, Make, Names};
 use super::partition::Partition;
@@ -89,12 +90,13 @@ pub(super) fn plan(make: &Make, names: &mut Names, wanted: &Wanted) -> Result<Pl
     let mut planned = Planned::default();
     let settled = settle(make, wanted, &candidates)?;
     let runs: Vec<_> = candidates.iter().map(|c| c.file.run.clone()).collect();
-    let mine = |place: usize| runs[place].as_ref() == Some(&make.run);
     for (place, losers) in settled.losers {
-        planned.unchanged += if mine(place) { losers.count } else { 0 };
         candidates[place].losers = Some(losers);
     }
-    planned.unchanged -= settled.struck.iter().filter(|place| mine(**place)).count() as u64;
+    if make.identity.is_some() {
+        let new = candidates.iter().filter(|c| c.staged && c.file.run.as_ref() == Some(&make.run));
+        planned.unchanged = new.map(|c| c.file.rows).sum::<u64>() - settled.counted;
+    }
     for (place, patches) in settled.patches {
         candidates[place].patches = patches;
     }
@@ -195,7 +197,7 @@ fn settle(make: &Make, wanted: &Wanted, candidates: &[Candidate]) -> Result<Sett
         let keys = rewrite::keys(make, by, file, path, wanted.schema)?;
         inputs.push(Input { keys, rows: file.rows, staged: *staged });
     }
-    settle::settle(&mut inputs, Rule::of(by), make.memory / 2)
+    settle::settle(&mut inputs, Rule::of(by), run_mark(make.run.as_str()), make.memory / 2)
 }
 
 /// The places of small files that are to be joined, by the size of what stays of them.

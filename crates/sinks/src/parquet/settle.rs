@@ -1,9 +1,8 @@
 //! Which row of each key stays.
 //!
-//! The rows of a key are taken in the order in which they were read. Each next one wins over the one so far
-//! unless its order value is smaller, where both have one, or its content is the same. When what wins in the
-//! end is equal to the row that is stored already, the stored one stays, so that nothing is rewritten for a
-//! row that did not change.
+//! The rows and tombstones of a key are taken in the order in which they were read. Each next row takes the place of
+//! the one so far unless its order value is smaller, where both have one, or its content is the same; so a row that
+//! did not change is not written again. A tombstone takes it away, closes or marks it.
 //!
 //! Keys are settled range by range of identities, as many ranges as keep the keys of the staged rows in
 //! memory; only those matter, since a stored key that did not come again has nothing to settle. Every record
@@ -61,8 +60,9 @@ pub(super) struct Settled {
     pub losers: Losers,
     /// What is changed of rows that stay: their numbers, rising, by the place of their file.
     pub patches: HashMap<usize, Vec<(u32, Patch)>>,
-    /// The files of tombstones that took away or closed or marked something. They do not stay, but they did count.
-    pub struck: Vec<usize>,
+    /// Rows and tombstones of the run that settles that did something: a row that is new or changed counts, one that
+    /// takes the place of another of this run does not, and a tombstone that took a row away or closed it does.
+    pub counted: u64,
 }
 
 /// How the rows of a key follow each other.
@@ -83,19 +83,21 @@ impl Rule {
         match by {
             Identity { whole: true, .. } => Self::Append,
             Identity { history: true, .. } => Self::History,
-            Identity { mark: Some(_), .. } => Self::Mark,
+            Identity { marking: true, .. } => Self::Mark,
             _ => Self::Merge,
         }
     }
 }
 
 /// Settles staged rows against each other and against those stored.
-pub(super) fn settle(inputs: &mut [Input], rule: Rule, memory: usize) -> Result<Settled> {
+/// `run` is the mark of the run that settles.
+pub(super) fn settle(inputs: &mut [Input], rule: Rule, run: u32, memory: usize) -> Result<Settled> {
     let staged: u64 = inputs.iter().filter(|i| i.staged).map(|i| i.rows).sum();
     let ranges = (staged as usize * KEY_BYTES).div_ceil(memory.max(4 * KEY_BYTES)).max(1) as u64;
     let rows = inputs.iter().map(|i| i.rows).collect();
     let mut round = Round {
         rule,
+        run,
         contests: Contests::default(),
         settled: Settled::default(),
         rows,
@@ -122,6 +124,8 @@ struct Row {
     content: u64,
     /// From when its version holds.
     from: i64,
+    /// Whether the run that settles has read it.
+    mine: bool,
 }
 
 /// Where the contest for one key stands.
@@ -130,10 +134,10 @@ struct Contest {
     stored: Option<Row>,
     winner: Option<Row>,
     order: Order,
-    /// The tombstone that the winner met, and whether that was so from the start.
+    /// The tombstone that the winner met.
     met: Option<Met>,
-    /// The last tombstone that took the winner away.
-    taken_by: Option<u32>,
+    /// To when the last version held that a tombstone closed.
+    ended: Option<i64>,
 }
 
 /// A tombstone that the winner met.
@@ -141,8 +145,8 @@ struct Contest {
 enum Met {
     /// Before.
     Stored,
-    /// Just now.
-    Staged(Mark),
+    /// Just now; whether the run that settles has read it.
+    Staged(Mark, bool),
 }
 
 /// The winner's order value.
@@ -180,6 +184,8 @@ type Contests = HashMap<u128, Contest, BuildHasherDefault<Low>>;
 
 struct Round {
     rule: Rule,
+    /// The run that settles.
+    run: u32,
     contests: Contests,
     settled: Settled,
     patches: HashMap<At, Patch>,
@@ -200,16 +206,9 @@ impl Round {
             input.keys.range(below, |record| {
                 if staged {
                     self.challenge(file as u32, record);
-                } else if self.rule == Rule::History && record.gone {
-                    // A version that was closed before has nothing to settle.
                 } else if let Entry::Occupied(mut contest) = self.contests.entry(record.identity) {
-                    let was = contest.get_mut().store(file as u32, record, self.rule);
-                    if self.rule == Rule::History {
-                        // It takes the place of another current one only if somebody meddled with the table.
-                        self.close(was, record.moment);
-                    } else {
-                        self.lose_stored(was);
-                    }
+                    let was = contest.get_mut().store(file as u32, record, self.rule, self.run);
+                    self.lose_stored(was);
                 }
             })?;
         }
@@ -222,118 +221,100 @@ impl Round {
     }
 
     fn challenge(&mut self, file: u32, record: Record) {
+        let mine = record.run == self.run;
         let mut contests = std::mem::take(&mut self.contests);
         let contest = contests.entry(record.identity).or_default();
         let at = (file, record.row);
         let older = matches!((record.order, contest.order.bytes()), (Some(new), Some(was)) if new < was);
         // Under append a tombstone is a row as any other.
-        if record.gone && self.rule != Rule::Append {
+        let counts = if record.gone && self.rule != Rule::Append {
             self.lose(at);
-            if !older {
-                self.strike(contest, file, record);
-            }
+            !older && self.strike(contest, file, record, mine)
         } else {
-            self.follow(
-                contest,
-                Row { at, content: record.content, from: record.moment },
-                older,
-                record.order,
-            );
-        }
+            let new = Row { at, content: record.content, from: record.moment, mine };
+            self.follow(contest, new, older, record.order)
+        };
+        self.settled.counted += u64::from(mine && counts);
         self.contests = contests;
     }
 
-    /// A row that comes after those so far.
-    fn follow(&mut self, contest: &mut Contest, mut new: Row, older: bool, order: Option<&[u8]>) {
+    /// A row that comes after those so far; whether it counts.
+    fn follow(&mut self, contest: &mut Contest, mut new: Row, older: bool, order: Option<&[u8]>) -> bool {
         let Some(winner) = contest.winner else {
-            // What a tombstone took away and what comes now may be the same row: then nothing has happened.
-            let back = contest.stored.filter(|s| s.content == new.content && self.rule == Rule::Merge);
-            if back.is_some() {
-                self.lose(new.at);
-            }
-            contest.winner = back.or(Some(new));
-            contest.order = Order::of(order);
-            return;
+            self.begin(&mut new, contest.ended);
+            (contest.winner, contest.order) = (Some(new), Order::of(order));
+            return true;
         };
-        let unmarked = contest.met.is_none();
-        if older || (winner.content == new.content && unmarked) {
-            return self.lose(new.at);
+        if older || (winner.content == new.content && contest.met.is_none()) {
+            self.lose(new.at);
+            return false;
         }
         contest.order = Order::of(order);
         if self.rule == Rule::History {
-            let from = new.from.max(winner.from);
-            self.close(Some(winner), from);
-            if from != new.from {
-                self.patch(new.at).from = Some(from);
-                new.from = from;
-            }
+            self.begin(&mut new, Some(winner.from));
+            self.close(winner, new.from);
             contest.winner = Some(new);
-            return;
+            return true;
         }
         if contest.winner != contest.stored {
             self.lose(winner.at);
         }
-        contest.met = None;
-        match contest.stored.filter(|stored| stored.content == new.content && unmarked) {
-            Some(stored) => {
-                contest.winner = Some(stored);
-                self.lose(new.at);
-            }
-            None => contest.winner = Some(new),
-        }
+        let taken = winner.mine || matches!(contest.met, Some(Met::Staged(_, true)));
+        (contest.winner, contest.met) = (Some(new), None);
+        !taken
     }
 
-    /// A tombstone that comes after the rows so far.
-    fn strike(&mut self, contest: &mut Contest, file: u32, record: Record) {
-        let Some(winner) = contest.winner else { return };
+    /// A tombstone that comes after the rows so far; whether it counts.
+    fn strike(&mut self, contest: &mut Contest, file: u32, record: Record, mine: bool) -> bool {
+        let Some(winner) = contest.winner else { return false };
         match self.rule {
-            Rule::Append => {}
+            Rule::Append => false,
             Rule::History => {
-                self.close(Some(winner), record.moment.max(winner.from));
-                (contest.winner, contest.order) = (None, Order::None);
-                self.settled.struck.push(file as usize);
+                let to = record.moment.max(winner.from);
+                self.close(winner, to);
+                (contest.winner, contest.order, contest.ended) = (None, Order::None, Some(to));
+                true
             }
             Rule::Merge => {
                 if contest.winner != contest.stored {
                     self.lose(winner.at);
                 }
-                (contest.winner, contest.order) = (None, Order::None);
-                contest.taken_by = Some(file);
+                (contest.winner, contest.order, contest.met) = (None, Order::None, None);
+                true
             }
-            Rule::Mark if contest.met.is_some() => {}
+            Rule::Mark if contest.met.is_some() => false,
             Rule::Mark => {
-                contest.met = Some(Met::Staged(Mark { at: record.moment, seq: record.content as i64, file }));
+                let mark = Mark { at: record.moment, seq: record.content as i64, file };
+                contest.met = Some(Met::Staged(mark, mine));
+                !winner.mine
             }
         }
     }
 
     /// What the contest comes to.
     fn end(&mut self, contest: &Contest) {
-        match self.rule {
-            Rule::Append | Rule::History => {}
-            Rule::Merge | Rule::Mark => {
-                if contest.stored != contest.winner {
-                    self.lose_stored(contest.stored);
-                }
-                if let (None, Some(file)) = (contest.winner, contest.taken_by) {
-                    self.settled.struck.push(file as usize);
-                }
-                if let (Some(winner), Some(Met::Staged(mark))) = (contest.winner, contest.met) {
-                    self.patch(winner.at).mark = Some(mark);
-                    // A row that is new counts by itself.
-                    if contest.stored == contest.winner {
-                        self.settled.struck.push(mark.file as usize);
-                    }
-                }
-            }
+        if !matches!(self.rule, Rule::Merge | Rule::Mark) {
+            return;
+        }
+        if contest.stored != contest.winner {
+            self.lose_stored(contest.stored);
+        }
+        if let (Some(winner), Some(Met::Staged(mark, _))) = (contest.winner, contest.met) {
+            self.patch(winner.at).mark = Some(mark);
+        }
+    }
+
+    /// No version begins before the one that it follows.
+    fn begin(&mut self, version: &mut Row, after: Option<i64>) {
+        if let Some(after) = after.filter(|after| self.rule == Rule::History && *after > version.from) {
+            version.from = after;
+            self.patch(version.at).from = Some(after);
         }
     }
 
     /// A version does not hold any more from this moment on.
-    fn close(&mut self, version: Option<Row>, to: i64) {
-        if let Some(version) = version {
-            self.patch(version.at).to = Some(to);
-        }
+    fn close(&mut self, version: Row, to: i64) {
+        self.patch(version.at).to = Some(to);
     }
 
     fn patch(&mut self, at: At) -> &mut Patch {
@@ -354,13 +335,22 @@ impl Round {
 impl Contest {
     /// Takes a stored row; hands back the one it takes the place of. (A table has two for one key if they
     /// were written before it had a key.)
-    fn store(&mut self, file: u32, record: Record, rule: Rule) -> Option<Row> {
-        let row = Row { at: (file, record.row), content: record.content, from: record.moment };
+    fn store(&mut self, file: u32, record: Record, rule: Rule, run: u32) -> Option<Row> {
+        if rule == Rule::History && record.gone {
+            self.ended = self.ended.max(Some(record.moment));
+            return None;
+        }
+        let row = Row {
+            at: (file, record.row),
+            content: record.content,
+            from: record.moment,
+            mine: record.run == run,
+        };
         let was = self.stored.replace(row);
         self.winner = self.stored;
         self.order = Order::of(record.order);
-        self.met = (record.gone && rule == Rule::Mark).then_some(Met::Stored);
-        was
+        self.met = (record.gone && matches!(rule, Rule::Mark | Rule::Merge)).then_some(Met::Stored);
+        was.filter(|_| rule != Rule::History)
     }
 }
 
@@ -391,9 +381,11 @@ mod tests {
     use sync_core::{Disposition, TableSpec};
     use sync_testkit::sink::{SpecExt, batch, schema, spec};
 
-    use super::super::fingerprint::Marks;
+    use super::super::extras::Extras;
+    use super::super::fingerprint::{Marks, run_mark};
     use super::super::keys::Writer;
     use super::*;
+    use crate::tail::Tail;
 
     fn input(
         folder: &std::path::Path,
@@ -403,7 +395,7 @@ mod tests {
         staged: bool,
     ) -> Input {
         let schema = schema("id:int v:text o:int");
-        let by = Identity::of(spec).expect("a key");
+        let by = Identity::of(spec, &Extras::of(spec, Tail::of(spec))).expect("a key");
         let path = folder.join(format!("{number}.keys"));
         let mut writer = Writer::create(&path, &by, &schema, 200).expect("made");
         let batch = batch(&schema, &spec.run, 0, lines);
@@ -423,8 +415,9 @@ mod tests {
             all.extend(staged);
             let mut inputs: Vec<_> =
                 all.iter().enumerate().map(|(n, lines)| input(place.path(), spec, n, lines, n > 0)).collect();
-            let rule = Rule::of(&Identity::of(spec).expect("a key"));
-            let Settled { losers, .. } = settle(&mut inputs, rule, memory).expect("settled");
+            let rule = Rule::of(&Identity::of(spec, &Extras::of(spec, Tail::of(spec))).expect("a key"));
+            let Settled { losers, .. } =
+                settle(&mut inputs, rule, run_mark("run-1"), memory).expect("settled");
             let stays = |file: usize, row: usize| !losers.get(&file).is_some_and(|b| b.has(row as u64));
             let left: Vec<&str> = all
                 .iter()
@@ -444,7 +437,6 @@ mod tests {
         let merge = spec("t", &["id"], Disposition::Merge);
         check(&merge, &[], &[&["1|a|~", "2|a|~"], &["1|b|~"]], &["2|a|~", "1|b|~"]);
         check(&merge, &["1|a|~", "2|a|~"], &[&["1|b|~", "3|a|~"]], &["2|a|~", "1|b|~", "3|a|~"]);
-        // Equal to the stored one, in the end: that one stays, whatever came between.
         check(&merge, &["1|a|~"], &[&["1|a|~"], &["1|a|~"]], &["1|a|~"]);
         check(&merge, &["1|a|~"], &[&["1|b|~", "1|c|~"], &["1|a|~"]], &["1|a|~"]);
         check(&merge, &["1|a|~"], &[&["1|b|~", "1|a|~"], &["1|b|~"]], &["1|b|~"]);

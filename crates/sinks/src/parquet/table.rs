@@ -7,7 +7,6 @@ use std::sync::Arc;
 use sync_core::arrow::record_batch::RecordBatch;
 use sync_core::{
     Begin, Checkpoint, Disposition, Kind, Opened, Published, Receipt, RunId, Schema, SinkError, TableSpec,
-    system,
 };
 
 use super::claim::{Claim, Visible};
@@ -22,10 +21,12 @@ use super::part::{self, Make, Names};
 use super::partition::Partition;
 use super::{ParquetOptions, publication, version};
 use crate::contract;
+use crate::tail::Tail;
 
 /// See the module's page for how it lies on disk.
 pub(super) struct Table {
     _claim: Claim,
+    spec: TableSpec,
     make: Make,
     replaces: bool,
     opened: Opened,
@@ -81,15 +82,13 @@ impl Table {
             Visible::Version(number) => Some(Version::load(&layout, number)?),
             Visible::Absent => None,
         };
-        let found = version.as_ref().map(|v| v.manifest.extras.as_slice()).unwrap_or_default();
-        let goes_on = spec.begin == Begin::Continue;
-        let history = found.iter().any(|name| name == system::CURRENT);
-        let extras = Extras::of(spec, if goes_on { found } else { &[] });
-        let rebuilds = !goes_on || spec.disposition == Disposition::Replace;
-        if version.is_some() && !rebuilds && history != extras.history {
-            let place = layout.visible.display().to_string();
-            return Err(contract::disposition_changed(&spec.stream, &place, history));
+        let log = log::scan(&layout.log())?;
+        if let Some(found) = log.as_ref().filter(|f| f.header.format > FORMAT) {
+            return Err(version::newer_log(&layout, found.header.format));
         }
+        let rebuilds = spec.begin == Begin::Anew || spec.disposition == Disposition::Replace;
+        let tail = tail(&layout, spec, version.as_ref(), log.as_ref())?;
+        let extras = Extras::of(spec, tail);
         let sorted = version.as_ref().and_then(|v| v.manifest.partition_by.clone());
         let wanted = options.partition.as_ref().map(Partition::word);
         if version.is_some() && !rebuilds && sorted != wanted {
@@ -99,14 +98,14 @@ impl Table {
             layout,
             owner,
             run: spec.run.clone(),
-            identity: Identity::of(spec),
+            identity: Identity::of(spec, &extras),
             extras,
             compression: options.compression,
             target: options.target_file,
             partition: options.partition.clone(),
             memory: spec.memory,
         };
-        let (header, log) = recover(&make, version.as_ref())?;
+        let (header, log) = recover(&make, version.as_ref(), log)?;
         Ok(Self::found(claim, make, spec, version, header, log))
     }
 
@@ -131,6 +130,7 @@ impl Table {
         let aside = replaces || !goes_on || opened.building;
         Self {
             _claim: claim,
+            spec: spec.clone(),
             names: Names { epoch: header.epoch, next: header.next_part, run: make.run.clone() },
             make,
             replaces,
@@ -155,7 +155,7 @@ impl Table {
         if !take(&mut self.fresh) {
             return Ok(());
         }
-        self.log.build()?;
+        self.log.build(&self.make.extras.names())?;
         self.parts.clear();
         self.part = None;
         Ok(())
@@ -166,11 +166,13 @@ impl Table {
         if batch.schema() != schema.arrow() {
             return Err(misuse(format!("rows of {:?} came for the schema {schema:?}", batch.schema())));
         }
-        let keys = self.make.identity.iter().flat_map(|by| &by.key);
-        if let Some(missing) = keys.into_iter().find(|key| !schema.columns.iter().any(|c| c.field == **key)) {
-            return Err(contract::key_missing(&self.make.owner.stream, missing));
-        }
+        contract::columns(&self.spec, &schema, batch.num_rows() == 0)?;
         if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        if tombstones && self.make.identity.is_none() && self.spec.disposition != Disposition::Append {
+            // No row can be found by them.
+            self.pending.dropped += batch.num_rows() as u64;
             return Ok(());
         }
         self.begin_if_fresh()?;
@@ -257,6 +259,7 @@ impl Table {
             building: self.aside,
             next_part: self.names.next,
             parts: self.parts.clone(),
+            extras: self.make.extras.names(),
             schema: self.committed_schema.as_deref().cloned(),
             checkpoint: self.staged.clone(),
         };
@@ -290,7 +293,7 @@ impl Table {
         self.aside = self.replaces;
         self.fresh = self.aside;
         let number = self.version.as_ref().map(|v| v.number);
-        self.log.roll(&Header::empty(self.names.epoch, number))?;
+        self.log.roll(&Header::empty(self.names.epoch, number, self.make.extras.names()))?;
         self.carry(before)?;
         clean(&self.make.layout, &[], self.version.as_ref())?;
         version::prune(&self.make.layout)
@@ -344,10 +347,7 @@ impl sync_core::Table for Table {
     }
 
     fn remove(&mut self, batch: RecordBatch) -> std::result::Result<(), SinkError> {
-        contract::can_remove(
-            &self.make.owner.stream,
-            self.make.identity.as_ref().is_some_and(|by| !by.whole || by.mark.is_some()),
-        )?;
+        contract::takes_tombstones(&self.spec, &self.make.layout.visible.display().to_string())?;
         self.stage(batch, true)
     }
 
@@ -413,6 +413,35 @@ impl Encoder<'_> {
     }
 }
 
+/// Whether what a log holds is still to be shown, on top of a version.
+fn is_live(found: &log::Found, version: Option<&Version>) -> bool {
+    let spent = version.map_or(0, |v| v.manifest.epoch);
+    found.header.epoch > spent && found.header.base == version.map(|v| v.number)
+}
+
+/// The columns of our own that a table has from now on.
+fn tail(
+    layout: &Layout,
+    spec: &TableSpec,
+    version: Option<&Version>,
+    log: Option<&log::Found>,
+) -> Result<Tail> {
+    let place = layout.visible.display().to_string();
+    let committed = log.filter(|found| is_live(found, version) && found.header.checkpoint.is_some());
+    let of_log = |found: &log::Found| Extras::found(&found.header.extras).next(spec, false, &place);
+    match (committed, version) {
+        _ if spec.begin == Begin::Anew => Ok(Tail::of(spec)),
+        (Some(found), _) if found.header.building => of_log(found),
+        _ if spec.disposition == Disposition::Replace => Ok(Tail::of(spec)),
+        (_, Some(v)) => {
+            let empty = v.manifest.rows == 0 && committed.is_none();
+            Extras::found(&v.manifest.extras).next(spec, empty, &place)
+        }
+        (Some(found), None) => of_log(found),
+        (None, None) => Ok(Tail::of(spec)),
+    }
+}
+
 /// All files of a table are sorted in one way, or readers would find rows of one day in two folders.
 fn partition_changed(layout: &Layout, sorted: Option<String>, wanted: Option<String>) -> SinkError {
     let by = |by: Option<String>| by.map_or("into no folders".to_owned(), |by| format!("by {by}"));
@@ -431,19 +460,15 @@ fn partition_changed(layout: &Layout, sorted: Option<String>, wanted: Option<Str
 }
 
 /// Finds what was committed and is not visible, encodes it, and begins a log that says so.
-fn recover(make: &Make, version: Option<&Version>) -> Result<(Header, Log)> {
+fn recover(make: &Make, version: Option<&Version>, found: Option<log::Found>) -> Result<(Header, Log)> {
     let path = make.layout.log();
     let number = version.map(|v| v.number);
     let spent = version.map_or(0, |v| v.manifest.epoch);
-    let found = log::scan(&path)?;
-    if let Some(found) = found.as_ref().filter(|f| f.header.format > FORMAT) {
-        return Err(version::newer_log(&make.layout, found.header.format));
-    }
     let last = found.as_ref().map_or(0, |f| f.header.epoch);
-    let live = found.filter(|f| f.header.epoch > spent && f.header.base == number);
+    let live = found.filter(|f| is_live(f, version));
     version::remove_unshown(&make.layout, number, live.as_ref().map(|f| f.header.epoch))?;
     let Some(found) = live else {
-        let header = Header::empty(last.max(spent) + 1, number);
+        let header = Header::empty(last.max(spent) + 1, number, make.extras.names());
         let log = Log::create(&path, &header)?;
         clean(&make.layout, &[], version)?;
         return Ok((header, log));

@@ -46,14 +46,21 @@ impl Keys {
     pub(super) fn take(&mut self, batch: &RecordBatch) -> bool {
         let enough = self.hashes.len() + batch.num_rows() <= self.most;
         let mut hasher = Xxh3Default::new();
-        enough
-            && (0..batch.num_rows()).all(|row| {
-                hasher.reset();
-                for (column, ty) in &self.columns {
-                    hash(&mut hasher, batch.column(*column), row, *ty);
-                }
-                self.hashes.insert(hasher.digest())
-            })
+        enough && (0..batch.num_rows()).all(|row| self.hashes.insert(self.hash(&mut hasher, batch, row)))
+    }
+
+    /// Whether none of the keys of a batch is here.
+    pub(super) fn lack(&self, batch: &RecordBatch) -> bool {
+        let mut hasher = Xxh3Default::new();
+        (0..batch.num_rows()).all(|row| !self.hashes.contains(&self.hash(&mut hasher, batch, row)))
+    }
+
+    fn hash(&self, hasher: &mut Xxh3Default, batch: &RecordBatch, row: usize) -> u64 {
+        hasher.reset();
+        for (column, ty) in &self.columns {
+            hash(hasher, batch.column(*column), row, *ty);
+        }
+        hasher.digest()
     }
 }
 

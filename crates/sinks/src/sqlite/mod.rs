@@ -9,12 +9,15 @@
 //! staged in memory until their commit, so no table holds the lock, or a transaction, while it waits for its
 //! provider.
 
+mod cells;
 mod error;
+mod found;
 mod insert;
 mod keys;
 mod ledger;
 mod shape;
 mod sql;
+mod statements;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -38,8 +41,8 @@ const PAGE_BYTES: u32 = 16_384;
 const CACHE_BYTES: u32 = 16 << 20;
 /// How long a commit waits for another process to end its transaction.
 const BUSY: Duration = Duration::from_secs(30);
-/// Statements kept ready: about four a table.
-const STATEMENTS: usize = 64;
+/// Statements kept ready: about six a table.
+const STATEMENTS: usize = 96;
 /// Pages in the write-ahead log before they are moved into the file: 64 MiB. Commits that touch the same
 /// pages of an index, as those of random keys do, then move them once.
 const LOG_PAGES: u32 = 4096;
@@ -85,14 +88,8 @@ impl Sqlite {
 
 impl Sink for Sqlite {
     fn capability(&self) -> Capability {
-        Capability {
-            dispositions: &[
-                Disposition::Append,
-                Disposition::Replace,
-                Disposition::Merge,
-                Disposition::History,
-            ],
-        }
+        use Disposition::{Append, History, Merge, Replace};
+        Capability { dispositions: &[Append, Replace, Merge, History] }
     }
 
     fn open(&self, spec: &TableSpec) -> Result<Box<dyn Table>, SinkError> {

@@ -1,10 +1,11 @@
 //! The columns and indexes of a table, and how they change.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use sync_core::{CastError, Disposition, Schema, TableSpec, Type, system};
+use sync_core::{CastError, Schema, Type, system};
 
 use super::sql::{list, quote};
 use super::widen::{Widening, with_function};
+use crate::tail::Tail;
 
 /// Why a table could not be given its shape.
 pub(super) enum ShapeError {
@@ -23,46 +24,14 @@ impl From<rusqlite::Error> for ShapeError {
     }
 }
 
-/// The engine's own columns of a table, and those of them that mark deleted rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Own {
-    pub columns: Vec<(String, Type)>,
-    /// Marks that the table has: that of the wish, and those of earlier ones.
-    pub marks: Vec<String>,
-}
-
-impl Own {
-    pub fn of(spec: &TableSpec) -> Self {
-        let columns = spec.engine_columns().into_iter().map(|(name, ty)| (name.to_owned(), ty)).collect();
-        Self {
-            columns,
-            marks: spec
-                .deleted
-                .iter()
-                .filter(|_| spec.disposition != Disposition::History)
-                .cloned()
-                .collect(),
-        }
-    }
-
-    /// With the marks of a table that is there, too: columns that nobody but this file declares so.
-    pub fn with_marks_of(mut self, connection: &Connection, table: &str) -> rusqlite::Result<Self> {
-        let mut select = connection.prepare(
-            "SELECT name FROM pragma_table_info(?) WHERE \"notnull\" AND dflt_value = '0' ORDER BY cid",
-        )?;
-        for name in select.query_map([table], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()? {
-            if !self.marks.contains(&name) {
-                self.columns.push((name.clone(), Type::Bool));
-                self.marks.push(name);
-            }
-        }
-        Ok(self)
-    }
-}
+/// How the column is declared that marks deleted rows. None of ours is so but that one, which is how it is known
+/// again.
+const MARK: &str = "INTEGER NOT NULL DEFAULT 0";
 
 /// A column as the database declares it.
 struct Declared {
     name: String,
+    /// Its type and what else is declared of it.
     ty: &'static str,
 }
 
@@ -71,9 +40,6 @@ impl Declared {
         format!("{} {}", quote(&self.name), self.ty)
     }
 }
-
-/// How a mark is declared. A row is not deleted unless something says so.
-const MARK: &str = "INTEGER NOT NULL DEFAULT 0";
 
 /// The declared type, which gives the column the affinity that leaves its values as they are.
 fn declared(ty: Type) -> &'static str {
@@ -84,13 +50,19 @@ fn declared(ty: Type) -> &'static str {
     }
 }
 
-fn columns(schema: &Schema, own: &Own) -> Vec<Declared> {
-    let theirs = schema.columns.iter().map(|c| Declared { name: c.name.clone(), ty: declared(c.ty) });
-    let ours = own.columns.iter().map(|(name, ty)| Declared {
-        name: name.clone(),
-        ty: if own.marks.contains(name) { MARK } else { declared(*ty) },
-    });
-    theirs.chain(ours).collect()
+fn columns(schema: &Schema, tail: &Tail) -> Vec<Declared> {
+    let own = schema.columns.iter().map(|c| Declared { name: c.name.clone(), ty: declared(c.ty) });
+    let engine = [(system::RUN, "TEXT"), (system::AT, "TEXT"), (system::SEQ, "INTEGER")];
+    let engine = engine.map(|(name, ty)| Declared { name: name.to_owned(), ty });
+    own.chain(engine).chain(tail_columns(tail)).collect()
+}
+
+fn tail_columns(tail: &Tail) -> impl Iterator<Item = Declared> {
+    let mark = tail.mark();
+    tail.columns().into_iter().map(move |(name, ty)| Declared {
+        name: name.to_owned(),
+        ty: if mark == Some(name) { MARK } else { declared(ty) },
+    })
 }
 
 fn create_sql(table: &str, columns: &[Declared]) -> String {
@@ -102,9 +74,9 @@ pub(super) fn create(
     connection: &Connection,
     table: &str,
     schema: &Schema,
-    own: &Own,
+    tail: &Tail,
 ) -> rusqlite::Result<()> {
-    connection.execute(&create_sql(table, &columns(schema, own)), []).map(drop)
+    connection.execute(&create_sql(table, &columns(schema, tail)), []).map(drop)
 }
 
 pub(super) fn remove(connection: &Connection, table: &str) -> rusqlite::Result<()> {
@@ -119,42 +91,55 @@ pub(super) fn exists(connection: &Connection, table: &str) -> rusqlite::Result<b
     select.query_row([table], |row| row.get(0))
 }
 
-/// The first column that the table has and the schema lacks, or the other way round.
-pub(super) fn difference(
+/// Whether a table has no rows.
+pub(super) fn is_empty(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let select = format!("SELECT NOT EXISTS (SELECT 1 FROM {})", quote(table));
+    connection.query_row(&select, [], |row| row.get(0))
+}
+
+/// The name by which a table's rowid can be asked for; absent where columns have taken all of them.
+pub(super) fn rowid(connection: &Connection, table: &str) -> rusqlite::Result<Option<&'static str>> {
+    let mut taken = connection
+        .prepare("SELECT EXISTS (SELECT 1 FROM pragma_table_info(?) WHERE name = ? COLLATE NOCASE)")?;
+    for name in ["rowid", "_rowid_", "oid"] {
+        if !taken.query_row([table, name], |row| row.get::<_, bool>(0))? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// What a table of a schema has behind `_sync_seq`; or the first column that somebody added or removed.
+pub(super) fn tail(
     connection: &Connection,
     table: &str,
     schema: &Schema,
-    own: &Own,
-) -> rusqlite::Result<Option<String>> {
-    let mut select = connection.prepare("SELECT name FROM pragma_table_info(?)")?;
-    let actual = select.query_map([table], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
-    let wanted: Vec<String> = columns(schema, own).into_iter().map(|c| c.name).collect();
-    let only = |these: &[String], those: &[String]| {
-        let those: std::collections::HashSet<_> = those.iter().collect();
-        these.iter().find(|name| !those.contains(name)).cloned()
-    };
-    Ok(only(&actual, &wanted).or_else(|| only(&wanted, &actual)))
-}
-
-/// Whether a table keeps the versions of its rows.
-pub(super) fn is_history(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
-    has(connection, table, system::CURRENT)
-}
-
-/// Whether a table has a column of this name.
-pub(super) fn has(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<Result<Tail, String>> {
     let mut select =
-        connection.prepare("SELECT EXISTS (SELECT 1 FROM pragma_table_info(?) WHERE name = ?)")?;
-    select.query_row([table, column], |row| row.get(0))
+        connection.prepare("SELECT name, \"notnull\" AND dflt_value IS '0' FROM pragma_table_info(?)")?;
+    let actual = select.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut extra = actual.collect::<Result<Vec<(String, bool)>, _>>()?;
+    for wanted in columns(schema, &Tail::Bare) {
+        match extra.iter().position(|(name, _)| *name == wanted.name) {
+            Some(index) => drop(extra.remove(index)),
+            None => return Ok(Err(wanted.name)),
+        }
+    }
+    let period = Tail::Period.columns();
+    Ok(match extra.as_slice() {
+        [] => Ok(Tail::Bare),
+        [(name, true)] => Ok(Tail::Mark(name.clone())),
+        _ if extra.iter().map(|(name, _)| name.as_str()).eq(period.iter().map(|(name, _)| *name)) => {
+            Ok(Tail::Period)
+        }
+        [(name, _), ..] => Err(name.clone()),
+    })
 }
 
-/// Gives a table the marks that it lacks; no row of it is deleted so far.
-pub(super) fn add_marks(connection: &Connection, table: &str, own: &Own) -> rusqlite::Result<()> {
-    for mark in &own.marks {
-        if !has(connection, table, mark)? {
-            connection
-                .execute(&format!("ALTER TABLE {} ADD COLUMN {} {MARK}", quote(table), quote(mark)), [])?;
-        }
+/// Gives a table the column that marks deleted rows; those that are there are not.
+pub(super) fn add_mark(connection: &Connection, table: &str, tail: &Tail) -> rusqlite::Result<()> {
+    for column in tail_columns(tail) {
+        connection.execute(&format!("ALTER TABLE {} ADD COLUMN {}", quote(table), column.sql()), [])?;
     }
     Ok(())
 }
@@ -168,7 +153,7 @@ pub(super) fn evolve(
     table: &str,
     from: &Schema,
     to: &Schema,
-    own: &Own,
+    tail: &Tail,
 ) -> Result<(), ShapeError> {
     for column in &to.columns[from.columns.len()..] {
         let column = Declared { name: column.name.clone(), ty: declared(column.ty) };
@@ -183,9 +168,9 @@ pub(super) fn evolve(
         }
     }
     if !widenings.is_empty() {
-        rewrite(connection, table, to, own, widenings)
+        rewrite(connection, table, columns(to, tail), widenings)
     } else if declare {
-        Ok(redeclare(connection, table, to, own)?)
+        Ok(redeclare(connection, table, columns(to, tail))?)
     } else {
         Ok(())
     }
@@ -195,12 +180,10 @@ pub(super) fn evolve(
 fn rewrite(
     connection: &Connection,
     table: &str,
-    to: &Schema,
-    own: &Own,
+    columns: Vec<Declared>,
     widenings: Vec<Widening>,
 ) -> Result<(), ShapeError> {
     let copy = format!("_sync_copy_{table}");
-    let columns = columns(to, own);
     let value = |column: &Declared| {
         let name = quote(&column.name);
         match widenings.iter().position(|w| w.column == column.name) {
@@ -238,8 +221,7 @@ pub(super) fn switch(connection: &Connection, from: &str, to: &str) -> Result<()
 
 /// Changes declared types where no value is touched, in the way that SQLite's documentation gives for it:
 /// <https://www.sqlite.org/lang_altertable.html#otheralter>, read 2026-11-25.
-fn redeclare(connection: &Connection, table: &str, to: &Schema, own: &Own) -> rusqlite::Result<()> {
-    let mut columns = columns(to, own);
+fn redeclare(connection: &Connection, table: &str, mut columns: Vec<Declared>) -> rusqlite::Result<()> {
     let mut select = connection.prepare("SELECT name FROM pragma_table_info(?)")?;
     let order = select.query_map([table], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     let place: std::collections::HashMap<_, _> =
@@ -263,11 +245,7 @@ pub(super) fn index_key(
     final_name: &str,
     key: &[String],
     unique: bool,
-    current: bool,
 ) -> Result<(), ShapeError> {
-    if current {
-        return index_current(connection, table, final_name, key);
-    }
     for (name, is_unique, ours) in indexes(connection, table)? {
         if indexed(connection, &name)? == key && (is_unique || !unique) {
             return Ok(());
@@ -286,32 +264,6 @@ pub(super) fn index_key(
         },
         |_| Ok(()),
     )
-}
-
-/// The index of the current versions of a history. Nulls in a key are equal to us and not to a unique index, so it is
-/// a plain one.
-fn index_current(
-    connection: &Connection,
-    table: &str,
-    final_name: &str,
-    key: &[String],
-) -> Result<(), ShapeError> {
-    let mut select = connection.prepare("SELECT name FROM pragma_index_list(?) WHERE partial")?;
-    let names = select.query_map([table], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
-    for name in names.iter().filter(|name| name.starts_with("_sync_key_")) {
-        if indexed(connection, name)? == key {
-            return Ok(());
-        }
-        connection.execute(&format!("DROP INDEX {}", quote(name)), [])?;
-    }
-    let name = free_name(connection, &format!("_sync_key_{final_name}"))?;
-    let columns = list(key.iter().map(String::as_str));
-    let current = quote(system::CURRENT);
-    connection.execute(
-        &format!("CREATE INDEX {} ON {} ({columns}) WHERE {current}", quote(&name), quote(table)),
-        [],
-    )?;
-    Ok(())
 }
 
 /// Name, whether it is unique, and whether we made it, of each whole index.

@@ -165,7 +165,12 @@ impl Story {
         if self.disposition == Disposition::Append {
             return Self::append(rows, new);
         }
-        let Some(place) = Self::met(rows, &new) else { return rows.push(new) };
+        let Some(place) = Self::met(rows, &new) else {
+            let ended = rows.iter().filter(|row| row.key == new.key).filter_map(|row| row.to).max();
+            new.from =
+                new.from.max(ended.filter(|_| self.disposition == Disposition::History).unwrap_or(new.from));
+            return rows.push(new);
+        };
         let was = &mut rows[place];
         if self.older(&new, was) || (was.same(&new) && !was.deleted) {
             return;
