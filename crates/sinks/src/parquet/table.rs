@@ -432,7 +432,13 @@ fn tail(
     match (committed, version) {
         _ if spec.begin == Begin::Anew => Ok(Tail::of(spec)),
         (Some(found), _) if found.header.building => of_log(found),
-        _ if spec.disposition == Disposition::Replace => Ok(Tail::of(spec)),
+        (_, version) if spec.disposition == Disposition::Replace => {
+            // Nor is a past replaced by a listing of today.
+            version
+                .map(|v| Extras::found(&v.manifest.extras).next(spec, v.manifest.rows == 0, &place))
+                .transpose()?;
+            Ok(Tail::of(spec))
+        }
         (_, Some(v)) => {
             let empty = v.manifest.rows == 0 && committed.is_none();
             Extras::found(&v.manifest.extras).next(spec, empty, &place)

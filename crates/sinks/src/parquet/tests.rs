@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sync_core::{Sink as _, SinkError, Table, TableSpec};
 use sync_testkit::sink::{Hand, Rows, conformance, rows_of};
 
-use super::{Parquet, ParquetOptions, Partition, Unit, read_folder};
+use super::{Parquet, ParquetOptions, Partition, read_folder};
 
 /// A sink whose streams lie in `dir`.
 fn sink(dir: &Path, target_file: u64) -> Parquet {
@@ -51,13 +51,11 @@ fn it_keeps_the_contract_with_files_of_a_few_rows() {
 
 #[test]
 fn it_keeps_the_contract_with_a_folder_for_each_value() {
-    for (field, unit) in [("id", None), ("o", Some(Unit::Month))] {
-        let by = Partition { field: field.to_owned(), unit };
-        let make = |dir: &Path| {
-            let dir = dir.to_owned();
-            let folder = move |stream: &str| -> PathBuf { dir.join(stream) };
-            Parquet::new(ParquetOptions { partition: Some(by.clone()), ..ParquetOptions::new(folder) })
-        };
-        conformance(&|dir| Box::new(make(dir)), &rows);
-    }
+    let by = Partition { field: "v".to_owned(), unit: None };
+    let make = |dir: &Path| {
+        let dir = dir.to_owned();
+        let folder = move |stream: &str| -> PathBuf { dir.join(stream) };
+        Parquet::new(ParquetOptions { partition: Some(by.clone()), ..ParquetOptions::new(folder) })
+    };
+    conformance(&|dir| Box::new(make(dir)), &rows);
 }
