@@ -6,6 +6,8 @@
 )]
 
 mod api;
+mod books;
+mod columns;
 mod contract;
 mod kills;
 mod memory;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sync_core::{Checkpoint, RunId, Schema, TableSpec};
+use sync_core::{Checkpoint, Kind, RunId, Schema, SinkError, TableSpec};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::error::{At, Result, damaged};
@@ -104,10 +104,23 @@ impl Version {
         let text = fs::read(&path).at("read", &path)?;
         let manifest: Manifest = serde_json::from_slice(&text)
             .map_err(|error| damaged(&layout.visible, format!("its {MANIFEST} cannot be read: {error}")))?;
+        if manifest.owner.format > FORMAT || manifest.checkpoint.format > Checkpoint::FORMAT {
+            return Err(newer(layout, number));
+        }
         for file in &manifest.files {
             check_file(layout, &folder, file)?;
         }
         Ok(Self { number, manifest })
+    }
+}
+
+fn newer(layout: &Layout, number: u64) -> SinkError {
+    SinkError {
+        kind: Kind::Refused,
+        code: "newer_format",
+        message: format!("version {number} of {} was written by a newer sync", layout.visible.display()),
+        hint: Some("use the version of sync that wrote it, or a later one".to_owned()),
+        source: None,
     }
 }
 

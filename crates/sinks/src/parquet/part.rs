@@ -3,14 +3,18 @@
 //! The first rows are held back: they show which text columns have few values, which decides about
 //! dictionaries, and while they are held a column that appears or gets wider costs nothing.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use sync_core::arrow::datatypes::{Field, SchemaRef};
 use sync_core::arrow::record_batch::RecordBatch;
-use sync_core::{RunId, Schema, SinkError};
+use sync_core::{RunId, Schema, SinkError, Type};
 
 use super::error::{At, Result, damaged};
 use super::extras::Extras;
@@ -155,7 +159,8 @@ impl Writer {
         let file = File::create(&self.path).at("make", &self.path)?;
         let arrow = make.extras.arrow(&self.schema, self.apart);
         let properties = properties(make, self.run.as_ref(), &self.schema, &arrow, &self.head);
-        let parquet = ArrowWriter::try_new(file, arrow, Some(properties)).at("make", &self.path)?;
+        let parquet = ArrowWriter::try_new(file, marked(&arrow, &self.schema), Some(properties))
+            .at("make", &self.path)?;
         let keys = match &make.identity {
             Some(by) => {
                 let path = make.layout.keys_of(&self.name);
@@ -222,10 +227,26 @@ impl Body {
     }
 }
 
+/// The schema of a file as readers of Arrow's own metadata see it: `sync.type` says which texts are JSON.
+fn marked(arrow: &SchemaRef, schema: &Schema) -> SchemaRef {
+    let json = |place: usize| schema.columns.get(place).is_some_and(|c| c.settled && c.ty == Type::Json);
+    let field = |(place, field): (usize, &Arc<Field>)| match json(place) {
+        true => {
+            let mark = HashMap::from([("sync.type".to_owned(), "json".to_owned())]);
+            Arc::new(field.as_ref().clone().with_metadata(mark))
+        }
+        false => field.clone(),
+    };
+    let fields: Vec<_> = arrow.fields().iter().enumerate().map(field).collect();
+    Arc::new(sync_core::arrow::datatypes::Schema::new(fields))
+}
+
 /// Reads a data file in batches that are small against the memory of the table.
 pub(super) fn read(make: &Make, path: &Path) -> Result<(Arc<Schema>, ParquetRecordBatchReader)> {
     let file = File::open(path).at("read", path)?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).at("read", path)?;
+    // Its Parquet types say all that we need; marks for other readers would make its schema another one.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).at("read", path)?;
     let meta = builder.metadata();
     let pairs = meta.file_metadata().key_value_metadata();
     let text = pairs.and_then(|p| p.iter().find(|p| p.key == SCHEMA_KEY)?.value.as_deref());
