@@ -74,9 +74,10 @@ impl TableSpec {
     /// - the column of `deleted`, a bool that is never null, under merge and append: true where the row is a
     ///   tombstone or was met by one;
     /// - `_valid_from`, `_valid_to`, `_current` under history. A version holds from the value of the `order`
-    ///   column where that is a timestamp, else from its `_sync_at`, and in no case from before the version that
-    ///   it follows; to the moment from which the next one holds, or at which its tombstone came; null while it
-    ///   is current.
+    ///   column where that is a timestamp and not null, else from its `_sync_at`, and in no case from before the
+    ///   end of the version before it, be that one ended by a tombstone; to the moment from which the next one
+    ///   holds, or its tombstone says by the same rule; null while it is current. Periods of a key never overlap,
+    ///   and one may be empty: versions of the same instant.
     pub fn engine_columns(&self) -> Vec<(&str, Type)> {
         let mut columns =
             vec![(system::RUN, Type::Text), (system::AT, Type::Timestamp), (system::SEQ, Type::Int)];
@@ -106,18 +107,19 @@ pub struct Capability {
 pub struct Opened {
     /// The last durable checkpoint; absent on a new table or a new beginning.
     pub checkpoint: Option<Checkpoint>,
-    /// Rows a reader sees now.
+    /// Rows a reader sees now, those included that are marked as deleted or are no longer current. Zero only where
+    /// there are none; of many, a sink may say about how many instead of counting them.
     pub rows: u64,
     /// Whether a new table is being built beside the one that readers see.
     pub building: bool,
 }
 
-/// What a commit did with the rows written since the one before.
+/// What a commit did with the rows and tombstones written since the one before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// Rows that are new or changed something.
+    /// Rows that are new or changed something, and tombstones that did.
     pub loaded: u64,
-    /// Rows equal to the stored one, or already taken.
+    /// Rows equal to the stored one or older, or already taken, and tombstones that met nothing.
     pub deduplicated: u64,
 }
 
@@ -139,7 +141,11 @@ pub trait Sink: Send + Sync {
     /// Opens the table of a stream, making it where it does not exist.
     ///
     /// Refuses a table that another pipeline or stream owns ([`Kind::Refused`]) and one that another process
-    /// is writing ([`Kind::Environment`]).
+    /// is writing ([`Kind::Environment`]). With [`Begin::Continue`] it refuses, too, a table with rows that is a
+    /// history and shall be none, or the other way round (`disposition_changed`), and, under merge and append,
+    /// one that marks deleted rows in another column (`deleted_column_changed`). The column is added to a table
+    /// that has none, false for the rows that are there; one that nobody wishes for any longer stays, and rows
+    /// that come are not deleted in it.
     fn open(&self, spec: &TableSpec) -> Result<Box<dyn Table>, SinkError>;
 }
 
@@ -166,13 +172,24 @@ pub trait Table: Send {
     /// Stages rows. Nobody can see them yet.
     fn write(&mut self, batch: RecordBatch) -> Result<(), SinkError>;
 
-    /// Stages tombstones: rows of the schema of which only the key and the order count. Of one key, whatever
-    /// was staged last holds, unless its order is smaller.
+    /// Stages tombstones: rows of the schema of which the key, the order and the engine's columns count.
     ///
-    /// Under merge the stored row goes, or keeps its values and is marked where the table has a column for that;
-    /// a row that comes later is there again, unmarked. Under history the current version is closed. Under
-    /// append the tombstone is a row. Under replace it takes back what the listing had. One that changes nothing
-    /// is `deduplicated`, any other `loaded`.
+    /// Rows and tombstones of a key take effect one after the other, in the order in which they were staged,
+    /// whatever the sink does at once. Each meets what is stored when its turn comes, and does nothing where its
+    /// order is smaller than that of the stored row, both being present. No tombstone is remembered: a row that
+    /// comes after one is compared with what is stored, and is new where nothing is.
+    ///
+    /// - Merge: the stored row goes. With a column of [`TableSpec::deleted`] it keeps its values instead, is
+    ///   marked, and gets the `_sync_` columns of the tombstone; the next row of the key unmarks it, were it
+    ///   equal. No row is made of a tombstone.
+    /// - Replace: the row goes that the listing had so far, whatever the spec says of `deleted`.
+    /// - Append: the tombstone is a row, true in the column of `deleted`. Where there is a key, one that is there
+    ///   already, values and mark, is left out. Without that column it is [`Kind::Refused`],
+    ///   `no_deleted_column`.
+    /// - History: the current version ends. The next row of the key begins another, were it equal.
+    ///
+    /// One that meets nothing, or a row that is marked already, is `deduplicated`, any other `loaded`. Where there
+    /// is no key, all but those of append are `deduplicated`.
     fn remove(&mut self, batch: RecordBatch) -> Result<(), SinkError>;
 
     /// Makes the staged rows and the checkpoint durable.
@@ -186,7 +203,8 @@ pub trait Table: Send {
     fn finish(&mut self, checkpoint: &Checkpoint) -> Result<(Receipt, Published), SinkError>;
 
     /// The slice starts again from its beginning. A new table that is being built forgets its rows; of other
-    /// tables nothing is forgotten, since the key tells what was taken.
+    /// tables nothing is forgotten, since the key tells what was taken. In a history without an order, versions
+    /// between which a row went back and forth are then there twice.
     fn restart(&mut self) -> Result<(), SinkError>;
 }
 

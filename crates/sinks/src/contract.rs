@@ -108,3 +108,21 @@ fn name_taken(table: &str, name: &str) -> SinkError {
         source: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sync_testkit::sink::{SpecExt as _, schema, spec};
+
+    use super::*;
+
+    #[test]
+    fn a_mark_has_a_name_of_its_own() {
+        let check = |disposition, name: &str| {
+            let spec = spec("t", &["id"], disposition).deleted(name);
+            columns(&spec, &schema("id:int Gone:text"), false).map_err(|e| e.code)
+        };
+        assert_eq!(check(Disposition::Merge, "gone"), Err("bad_name"));
+        assert_eq!(check(Disposition::Merge, "_deleted"), Ok(()));
+        assert_eq!(check(Disposition::History, "gone"), Ok(()), "a history has no mark");
+    }
+}

@@ -132,7 +132,8 @@ pub(super) fn tail(
         _ if extra.iter().map(|(name, _)| name.as_str()).eq(period.iter().map(|(name, _)| *name)) => {
             Ok(Tail::Period)
         }
-        [(name, _), ..] => Err(name.clone()),
+        // Ours was there first.
+        [.., (name, _)] => Err(name.clone()),
     })
 }
 

@@ -95,7 +95,7 @@ impl<'a> Statements<'a> {
         )
     }
 
-    /// Ends the current version that another row, or `whole`ly a tombstone, follows.
+    /// Ends the current version that another row follows.
     pub(super) fn close(&self) -> String {
         let changed = self.changed(parameter).unwrap_or_else(|| "0".to_owned());
         self.end_current(&format!(" AND {changed}"))
