@@ -28,8 +28,8 @@ const QUARANTINE: &str = "{ schema: { type_change: quarantine }, max_bad: 5% }";
 #[test]
 fn rows_that_were_set_aside_are_listed_and_land_once_the_pipeline_is_mended() {
     for destination in ["sqlite://./x.db", "parquet://./lake"] {
-        let mut rows: Vec<_> = (0..1_200).map(|n| row(n, &n.to_string())).collect();
-        (1_100..1_110).for_each(|n| rows[n] = row(n, "\"n/a\""));
+        let mut rows: Vec<_> = (0..1_500).map(|n| row(n, &n.to_string())).collect();
+        (1_400..1_410).for_each(|n| rows[n] = row(n, "\"n/a\""));
         let api = Api::new(rows);
         let stage = stage(&api, QUARANTINE, destination);
         let report = stage.run(&["p.yaml"]);
@@ -46,8 +46,8 @@ fn rows_that_were_set_aside_are_listed_and_land_once_the_pipeline_is_mended() {
         let tried = stage.said(&["rejects", "retry", "p.yaml", "--json"]);
         assert_eq!(tried.code, Some(4), "{}", tried.err);
         // One of them is mended at the provider, and lands by itself.
-        api.rows.lock().expect("free")[1_100] =
-            format!("{{\"id\":1100,\"v\":7,\"updatedAt\":\"2026-01-01T23:59:59Z\"}}");
+        api.rows.lock().expect("free")[1_400] =
+            format!("{{\"id\":1400,\"v\":7,\"updatedAt\":\"2026-01-01T23:59:59Z\"}}");
         let report = stage.run(&["p.yaml"]);
         assert_eq!(report.figure("loaded"), 1, "{}", report.err);
         assert_eq!(json(&stage, &["rejects", "list", "p.yaml", "--json"]).as_array().map(Vec::len), Some(9));
@@ -60,7 +60,7 @@ fn rows_that_were_set_aside_are_listed_and_land_once_the_pipeline_is_mended() {
         assert_eq!(json(&stage, &["rejects", "list", "p.yaml", "--json"]), serde_json::json!([]));
         assert_eq!(stage.run(&["p.yaml"]).done(), 0);
         if destination.starts_with("sqlite") {
-            assert_eq!(stage.one("x.db", "SELECT count(*) FROM things"), 1_200);
+            assert_eq!(stage.one("x.db", "SELECT count(*) FROM things"), 1_500);
             assert_eq!(stage.one("x.db", "SELECT count(*) FROM things WHERE v = '\"n/a\"'"), 9);
         }
     }

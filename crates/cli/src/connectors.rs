@@ -175,6 +175,7 @@ fn template(template: &Template) -> String {
         Root::Body => "body",
         Root::Headers => "headers",
         Root::Status => "status",
+        Root::Columns => "columns?:comma",
     };
     let piece = |piece: &Piece| match piece {
         Piece::Text(text) => text.clone(),

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use sync_core::{
     Ask, Classify, Explain, Kind, Operation, Place, Request, Signature, SignatureForm, SignaturePiece,
 };
-use sync_spec::{Auth, ConfigField, ConfigKind, Piece, Rate, Redirects, Root, Template};
+use sync_spec::{Auth, ConfigField, ConfigKind, Hole, Piece, Rate, Redirects, Root, Template};
 use url::Url;
 
 use crate::classify::Rules;
 use crate::plan::{Plan, holes_of};
 use crate::read::{Hands, ReadError, ReadOptions, Reader};
-use crate::request::{Settings, fill};
+use crate::request::{Settings, fill, setting};
 
 /// A connector bound to settings. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -76,7 +76,8 @@ impl Plan {
 
         let (signed, plain): (Vec<_>, Vec<_>) =
             self.headers.iter().partition(|(_, t)| holes_of(t).any(|h| h.root == Root::Secret));
-        let plain = plain.into_iter().filter_map(|(name, t)| Some((name.clone(), fill(t, &config)?)));
+        let look_up = |hole: &Hole| setting(&config, hole);
+        let plain = plain.into_iter().filter_map(|(name, t)| Some((name.clone(), fill(t, look_up)?)));
         let mut signatures = signatures(&self.auth);
         signatures.extend(signed.into_iter().map(|(name, template)| Signature {
             place: Place::Header,
@@ -85,7 +86,7 @@ impl Plan {
         }));
         let headers = plain.collect();
         let follow_redirects = self.redirects == Redirects::SameHost;
-        let settings = Settings { base, config, headers, follow_redirects };
+        let settings = Settings { base, config, headers, follow_redirects, columns: None };
         let rules = Arc::new(Rules::new(self, &settings));
         Ok(Bound(Arc::new(Inner { plan: self.clone(), settings, signatures, rules })))
     }
@@ -137,7 +138,7 @@ impl Plan {
         list: &mut Vec<BindProblem>,
     ) -> Option<Url> {
         // A setting that is missing or wrong has been named already.
-        let text = given.map(str::to_owned).or_else(|| fill(&self.base_url, config))?;
+        let text = given.map(str::to_owned).or_else(|| fill(&self.base_url, |hole| setting(config, hole)))?;
         match base_url(&text) {
             Ok(url) => Some(url),
             Err(wrong) => {

@@ -155,8 +155,8 @@ pub(crate) fn misfit(error: &RowsError, records: &[FieldPath]) -> String {
         RowsError::NoList(found) => {
             format!("answered with {found} that holds no list at `{}`", paths.join("` or `"))
         }
-        RowsError::NotAnObject { index, found } => {
-            format!("answered with a list whose element {index} is {found}, not an object")
+        RowsError::NotAnObject { found } => {
+            format!("answered with a list whose first element is {found}, not an object")
         }
         RowsError::TooLarge => "answered with 4 GiB or more".to_owned(),
     }
@@ -202,7 +202,7 @@ fn say(template: &Template, response: &Response, body: &str) -> String {
                 Value::Number(raw) | Value::Nested(raw) => Cow::Borrowed(raw),
                 Value::Text(text) => text,
             }),
-            Root::Config | Root::Secret => None,
+            Root::Config | Root::Secret | Root::Columns => None,
         };
         text.push_str(&excerpt(value.as_deref().unwrap_or("?")));
     }

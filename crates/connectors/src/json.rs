@@ -58,11 +58,9 @@ pub enum RowsError {
     Json(JsonError),
     /// There is no list where one was due. Holds what the whole answer is: `an object`, `a text`, …
     NoList(&'static str),
-    /// The list holds something that is not an object.
+    /// The list holds no object, but others.
     NotAnObject {
-        /// Which element, from 0.
-        index: usize,
-        /// What it is.
+        /// What the first of them is: `a number`, `a list`, …
         found: &'static str,
     },
     /// It has 4 GiB or more.
@@ -104,7 +102,7 @@ pub fn each_field<'a, E: From<JsonError>>(
 
 /// The byte ranges of the rows of a page: the objects in the first of `paths` that leads to a list. An empty
 /// path is the whole answer, and no paths are that one. Elements that are no objects are among them, for whoever
-/// loads the rows to set them aside; a list of nothing else is an error.
+/// loads the rows to set them aside.
 ///
 /// Strings and brackets are proven to close to the end of the answer; what is inside a row is not looked at.
 pub fn rows(body: &str, paths: &[FieldPath]) -> Result<Vec<Range<u32>>, RowsError> {
@@ -116,6 +114,17 @@ pub fn rows(body: &str, paths: &[FieldPath]) -> Result<Vec<Range<u32>>, RowsErro
     let rows = scan.rows()?;
     scan.close(depth)?;
     Ok(rows)
+}
+
+/// Whether a page that has rows has one that is an object. Where none is, the list is of something else.
+pub fn objects(body: &str, rows: &[Range<u32>]) -> Result<(), RowsError> {
+    let first = |row: &Range<u32>| body.as_bytes()[row.start as usize];
+    match rows.first() {
+        Some(row) if rows.iter().all(|row| first(row) != b'{') => {
+            Err(RowsError::NotAnObject { found: kind_of(&body[row.start as usize..]) })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a page is worth reading as a page: it holds a list where one is due and ends as its beginning
@@ -429,27 +438,21 @@ impl<'a> Scan<'a> {
     fn rows(&mut self) -> Result<Vec<Range<u32>>, RowsError> {
         self.expect(b'[', "a list begins with [")?;
         let mut rows = Vec::new();
-        let (mut objects, mut other) = (0_u64, None);
         let mut token = self.token()?;
         if token == b']' {
             return Ok(rows);
         }
         loop {
             let start = self.parser.read.index() - 1;
-            if token == b'{' {
-                objects += 1;
-            } else {
-                match kind_of(&self.text[start..]) {
-                    "not JSON" => return Err(self.wrong("no value begins so").into()),
-                    found => _ = other.get_or_insert(RowsError::NotAnObject { index: rows.len(), found }),
-                }
+            if token != b'{' && kind_of(&self.text[start..]) == "not JSON" {
+                return Err(self.wrong("no value begins so").into());
             }
             self.parser.read.set_index(start);
             self.parser.skip_one(false).map_err(|e| broken(&e, "a row does not end"))?;
             rows.push(start as u32..self.parser.read.index() as u32);
             match self.token()? {
                 b',' => token = self.token()?,
-                b']' => return other.filter(|_| objects == 0).map_or(Ok(rows), Err),
+                b']' => return Ok(rows),
                 _ => return Err(self.wrong("a row is followed by , or ]").into()),
             }
         }
@@ -751,6 +754,14 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_no_objects_says_what_it_is_of() {
+        let of = |body| objects(body, &rows(body, &[]).expect("a list"));
+        assert_eq!(of("[1]"), Err(RowsError::NotAnObject { found: "a number" }));
+        assert_eq!(of("[[],null]"), Err(RowsError::NotAnObject { found: "a list" }));
+        assert_eq!((of("[]"), of("[null,{}]")), (Ok(()), Ok(())));
+    }
+
+    #[test]
     fn a_page_without_rows_to_give_says_what_it_is() {
         no_rows("{}", &[], r#"NoList("an object")"#);
         no_rows("", &[], r#"NoList("nothing")"#);
@@ -759,8 +770,6 @@ mod tests {
         no_rows(r#"{"data":{}}"#, &["data"], r#"NoList("an object")"#);
         no_rows(r#"{"data":[]}"#, &["items"], r#"NoList("an object")"#);
         no_rows("[]", &["items"], r#"NoList("a list")"#);
-        no_rows("[1]", &[], r#"NotAnObject { index: 0, found: "a number" }"#);
-        no_rows("[[],null]", &[], r#"NotAnObject { index: 0, found: "a list" }"#);
         check_rows("[null,{},[1]]", &[], &["null", "{}", "[1]"]);
         no_rows("[{},", &[], "Json");
         no_rows("[{}", &[], "Json");

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::classify::misfit;
 use crate::cursor::Format;
-use crate::json::RowsError;
+use crate::json::{self, RowsError};
 use crate::paginate::{Broken, Mark, Spot, Turn, Walk};
 use crate::plan::{Address, CursorPlan, Listing, Plan, StreamPlan};
 use crate::records::{Shape, Sheet};
@@ -57,6 +57,8 @@ pub struct ReadOptions {
     pub listing_only: bool,
     /// Hands out so many rows and ends.
     pub limit: Option<u64>,
+    /// The fields that are wanted of a row, if not all are. A provider may send others, too.
+    pub columns: Option<Vec<String>>,
 }
 
 /// How changes are told.
@@ -314,7 +316,9 @@ impl Reader {
             notes.push(Note::new("full_listing", message));
         }
         let shape = shape(stream, &options.key, tracker.as_ref());
-        let build = |query| stream.request.build(settings, query, Operation::Read);
+        let columns = options.columns.as_ref().and_then(|wanted| columns(wanted, &shape));
+        let settings = Settings { columns, ..settings.clone() };
+        let build = |query| stream.request.build(&settings, query, Operation::Read);
         let mut reader = Self {
             stream: stream.name.clone(),
             title: plan.title().to_owned(),
@@ -537,7 +541,11 @@ impl Reader {
             None => response.body.clone(),
         };
         let sheet = match (answer.verdict, simdutf8::basic::from_utf8(&body)) {
-            (Verdict::Ok, Ok(text)) => self.shape.sheet(text),
+            (Verdict::Ok, Ok(text)) => self.shape.sheet(text).and_then(|sheet| {
+                // Behind rows, what is none is set aside; a list that begins so is of something else.
+                let begins = self.slice.number == 0;
+                if begins { json::objects(text, &sheet.rows).map(|()| sheet) } else { Ok(sheet) }
+            }),
             (Verdict::Ok, Err(_)) => {
                 return self.misfit("answered with a text that is not UTF-8").await;
             }
@@ -790,6 +798,17 @@ fn shape(stream: &StreamPlan, key: &[String], tracker: Option<&Tracker>) -> Shap
     };
     let cursor = tracker.map(|t| (t.path.as_slice(), &t.format));
     Shape::new(&stream.records, totals, key, cursor, &stream.keep, &stream.deleted_when)
+}
+
+/// The fields to ask for: those wanted, and those that are looked at. A name with a comma cannot be asked for.
+fn columns(wanted: &[String], shape: &Shape) -> Option<String> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in shape.looked_at().chain(wanted.iter().map(String::as_str)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.iter().all(|name| !name.is_empty() && !name.contains(',')).then(|| names.join(","))
 }
 
 fn parameters(listing: &Listing) -> Option<(String, Option<String>)> {

@@ -68,6 +68,11 @@ impl Shape {
         }
     }
 
+    /// The fields that are looked at in each row.
+    pub fn looked_at(&self) -> impl Iterator<Item = &str> {
+        self.picks.iter().filter_map(|path| path.0.first()).map(String::as_str)
+    }
+
     /// Finds the rows of a page.
     pub fn sheet(&self, body: &str) -> Result<Sheet, RowsError> {
         let rows = json::rows(body, &self.records)?;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sync_core::{Body, Method, Operation, Request};
-use sync_spec::{BodyTemplate, Hole, Piece, RequestMethod, RequestSpec, Template};
+use sync_spec::{BodyTemplate, Hole, Piece, RequestMethod, RequestSpec, Root, Template};
 use url::Url;
 
 use crate::plan::holes_of;
@@ -103,33 +103,40 @@ pub(crate) struct Settings {
     pub config: Vec<(String, String)>,
     pub headers: Vec<(String, String)>,
     pub follow_redirects: bool,
+    /// The fields that rows are wanted with, one behind the other; absent where all are.
+    pub columns: Option<String>,
 }
 
 impl Settings {
     fn look_up(&self, hole: &Hole) -> Option<&str> {
-        let name = hole.path.0.first()?;
-        self.config.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        match hole.root {
+            Root::Columns => self.columns.as_deref(),
+            _ => setting(&self.config, hole),
+        }
     }
 
     /// The text with its holes filled; nothing, if one of them has no value.
     pub fn fill(&self, template: &Template) -> Option<String> {
-        fill(template, &self.config)
+        fill(template, |hole| self.look_up(hole))
     }
 }
 
-/// The text with its `config` holes filled; nothing, if one of them has no value.
-pub(crate) fn fill(template: &Template, config: &[(String, String)]) -> Option<String> {
+/// The text with its holes filled; nothing, if one of them has no value.
+pub(crate) fn fill<'a>(template: &Template, look_up: impl Fn(&Hole) -> Option<&'a str>) -> Option<String> {
     let mut text = String::new();
     for piece in &template.0 {
-        match piece {
-            Piece::Text(constant) => text.push_str(constant),
-            Piece::Hole(hole) => {
-                let name = hole.path.0.first()?;
-                text.push_str(config.iter().find(|(n, _)| n == name).map(|(_, value)| value)?);
-            }
-        }
+        text.push_str(match piece {
+            Piece::Text(constant) => constant,
+            Piece::Hole(hole) => look_up(hole)?,
+        });
     }
     Some(text)
+}
+
+/// The setting that a hole looks up.
+pub(crate) fn setting<'a>(config: &'a [(String, String)], hole: &Hole) -> Option<&'a str> {
+    let name = hole.path.0.first()?;
+    config.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
 }
 
 /// Sets one parameter, in the place of an older one of its name.

@@ -34,18 +34,23 @@ mod armed {
 
     use super::Fault;
 
-    static PLAN: OnceLock<(Fault, fn(&str))> = OnceLock::new();
+    struct Plan {
+        fault: Fault,
+        tell: fn(&str),
+    }
+
+    static PLAN: OnceLock<Plan> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
 
     /// Gives the process its plan. `tell` hears the seam at which it dies or the disk is full for the first time.
     pub fn plan(fault: Fault, tell: fn(&str)) {
-        let _ = PLAN.set((fault, tell));
+        let _ = PLAN.set(Plan { fault, tell });
     }
 
     /// Passes a seam.
     #[track_caller]
     pub fn seam() -> io::Result<()> {
-        let Some((fault, tell)) = PLAN.get() else { return Ok(()) };
+        let Some(Plan { fault, tell }) = PLAN.get() else { return Ok(()) };
         let seam = PASSED.fetch_add(1, Ordering::Relaxed) + 1;
         let place = Location::caller();
         let name = || {

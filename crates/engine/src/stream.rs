@@ -203,6 +203,7 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
         memory: flight,
         listing_only: whole,
         limit: context.options.limit,
+        columns: stream.columns.wanted.clone(),
     };
     let hands =
         sync_connectors::Hands { clock: context.hands.clock.clone(), stop: context.hands.stop.clone() };

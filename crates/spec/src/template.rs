@@ -73,7 +73,7 @@ places! {
     /// A base URL or the path of a request.
     InUrl [Root::Config] false "a URL is logged, so only `config` can be looked up in it";
     /// A value of `query`, of a stream's `headers`, or in a body.
-    InRequest [Root::Config] true "only `config` can be looked up here; a secret stands in `auth` or in the connector's `headers`";
+    InRequest [Root::Config, Root::Columns] true "only `config` and `columns` can be looked up here; a secret stands in `auth` or in the connector's `headers`";
     /// A header of every request.
     InHeaders [Root::Config, Root::Secret] true "only `config` and `secret` can be looked up here";
     /// A part of `auth`.
@@ -101,6 +101,7 @@ impl<P: Place> Form for Filled<P> {
 fn holes(roots: &[Root]) -> String {
     let hole = |root: &Root| match root {
         Root::Status => "`${status}`".to_owned(),
+        Root::Columns => "`${columns?:comma}`".to_owned(),
         root => format!("`${{{}.NAME}}`", name_of(*root)),
     };
     roots.iter().map(hole).collect::<Vec<_>>().join(", ")
@@ -116,6 +117,7 @@ const ROOTS: &[(&str, Root)] = &[
     ("body", Root::Body),
     ("headers", Root::Headers),
     ("status", Root::Status),
+    ("columns", Root::Columns),
 ];
 
 /// The text of a scalar as a template.
@@ -150,9 +152,13 @@ fn hole<P: Place>(node: &Node, text: &str, range: Range<usize>, reader: &mut Rea
         reader.find(span, format!("`${{{}}}` belongs in a pipeline", shown(inside)), help);
         return None;
     }
-    let (wanted, optional) = match inside.strip_suffix('?') {
+    let (wanted, list) = match inside.strip_suffix(":comma") {
         Some(wanted) => (wanted, true),
         None => (inside, false),
+    };
+    let (wanted, optional) = match wanted.strip_suffix('?') {
+        Some(wanted) => (wanted, true),
+        None => (wanted, false),
     };
     let path = read_part(node, range.start, FieldPath::parse(wanted), reader)?;
     let (first, rest) = path.0.split_first()?;
@@ -174,6 +180,15 @@ fn hole<P: Place>(node: &Node, text: &str, range: Range<usize>, reader: &mut Rea
         reader.find(span, "nothing can be left out here", "leave the `?` out");
         return None;
     }
+    if *root == Root::Columns && !(list && optional && rest.is_empty()) {
+        let message = "`columns` is a list, and absent where a pipeline selects none by name";
+        reader.find(span, message, "write `${columns?:comma}`");
+        return None;
+    }
+    if list && *root != Root::Columns {
+        reader.find(span, format!("`{first}` is no list"), "leave `:comma` out");
+        return None;
+    }
     let path = names::<P>(*root, rest, span, reader)?;
     Some(Hole { root: *root, path, optional })
 }
@@ -186,7 +201,7 @@ fn names<P: Place>(
     reader: &mut Reader<'_>,
 ) -> Option<FieldPath> {
     match (root, names) {
-        (Root::Status, []) => Some(FieldPath(Vec::new())),
+        (Root::Status | Root::Columns, []) => Some(FieldPath(Vec::new())),
         (Root::Status, _) => {
             reader.find(span, "`status` is a number and has nothing inside", "write `${status}`");
             None
@@ -258,6 +273,7 @@ mod tests {
         check::<InUrl>("https://${config.host}/v1", "https://<Config host>/v1");
         check::<InAuth>("Token ${secret.key}", "Token <Secret key>");
         check::<InRequest>("${config.region?}", "<Config region?>");
+        check::<InRequest>("a,${columns?:comma}", "a,<Columns ?>");
         check::<InSay>(
             "${body.error.\"a}b\"} ${headers.X-Id} ${status}",
             "<Body error.\"a}b\"> <Headers x-id> <Status >",

@@ -50,6 +50,8 @@ pub enum Root {
     Headers,
     /// The answer's status; in `errors` only.
     Status,
+    /// The fields that the pipeline selects, in a request of a stream; absent where they cannot be named.
+    Columns,
 }
 
 /// What must hold: every one of these tests. In `errors` a path begins with `body` or `headers`, and the header's

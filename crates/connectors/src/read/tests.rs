@@ -289,6 +289,12 @@ streams:
     records: items
     paginate: { page: { param: page, first: 1 }, size: { limit: 10 }, stop: total(total) }
     cursor: { field: at, format: iso, mode: client }
+  picked:
+    get: /o
+    query: { fields: "${columns?:comma}" }
+    keep: { kind.of: even }
+    paginate: { offset: { param: offset }, size: { limit: 10 } }
+    cursor: { field: at, format: iso, mode: client }
   local:
     get: /o
     paginate: { offset: { param: offset }, size: { limit: 10 } }
@@ -305,6 +311,7 @@ fn options() -> ReadOptions {
         memory: usize::MAX,
         listing_only: false,
         limit: None,
+        columns: None,
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Columns {
     pub deleted: Option<String>,
     /// The column of the order, where one is left.
     pub order: Option<String>,
+    /// The provider's fields that are wanted, where the pipeline names them.
+    pub wanted: Option<Vec<String>>,
     /// What stands for all of this in a checkpoint; empty where every field lands as it is sent.
     pub shaping: String,
 }
@@ -71,6 +73,7 @@ impl Columns {
             max_bad: own.max_bad.or(defaults.max_bad).unwrap_or(MAX_BAD),
             deleted: deleted(of, complaints),
             order: order(of, select, &refinery),
+            wanted: select.and_then(|patterns| Selection::new(patterns).names()),
             shaping: shaping(select, steps, &types, of.mask_key.filter(|_| refinery.masks())),
             refinery: Arc::new(refinery),
         };

@@ -24,13 +24,11 @@ impl Selection {
         !self.keeps(&path) && !self.reaches_into(&path)
     }
 
-    /// The fields that land, where they can be named: no `*` among them.
-    pub fn names(&self) -> Option<Vec<&str>> {
-        let plain = |(keeps, path): &(bool, Vec<String>)| *keeps && !path[0].contains('*');
-        self.patterns
-            .iter()
-            .all(plain)
-            .then(|| self.patterns.iter().map(|(_, path)| path[0].as_str()).collect())
+    /// The fields that land or of which a part does, where they can be named: no `*` stands for any of them.
+    pub fn names(&self) -> Option<Vec<String>> {
+        let kept = || self.patterns.iter().filter(|(keeps, _)| *keeps).map(|(_, path)| &path[0]);
+        let named = self.patterns.first()?.0 && kept().all(|name| !name.contains('*'));
+        named.then(|| kept().cloned().collect())
     }
 
     /// Takes out of a row what does not land.
@@ -164,8 +162,9 @@ mod tests {
     fn what_is_dropped_altogether_is_known_beforehand() {
         let some = selection(&["id", "custom.a"]);
         assert!(some.drops("name") && !some.drops("custom") && !some.drops("id"));
-        assert_eq!(some.names(), Some(vec!["id", "custom"]));
-        assert_eq!(selection(&["*"]).names(), None);
-        assert_eq!(selection(&["a", "!b"]).names(), None);
+        let names = |patterns: &[&str]| selection(patterns).names().map(|names| names.join(" "));
+        assert_eq!(names(&["id", "custom.a"]).as_deref(), Some("id custom"));
+        assert_eq!(names(&["id", "custom", "!custom.*", "!x"]).as_deref(), Some("id custom"));
+        assert_eq!((names(&["*"]), names(&["a", "b*"]), names(&["!b"])), (None, None, None));
     }
 }

@@ -201,7 +201,9 @@ impl Extras {
             let Some(place) = place(name) else { return };
             let mut values: Vec<_> =
                 columns[place].as_primitive::<TimestampMicrosecondType>().iter().collect();
-            here.iter().for_each(|(row, patch)| values[*row] = value(patch).or(values[*row]));
+            for (row, patch) in &here {
+                values[*row] = value(patch).or(values[*row]);
+            }
             columns[place] = Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"));
         };
         moments(system::VALID_FROM, |p| p.from);

@@ -96,7 +96,7 @@ impl Partition {
         let Some(unit) = self.unit else { return form::value(array, row, ty, out) };
         match ty {
             Type::Timestamp => {
-                form::timestamp(array.as_primitive::<TimestampMicrosecondType>().value(row), out)
+                form::timestamp(array.as_primitive::<TimestampMicrosecondType>().value(row), out);
             }
             Type::Local => form::local(array.as_primitive::<TimestampMicrosecondType>().value(row), out),
             Type::Date => form::date(array.as_primitive::<Date32Type>().value(row), out),

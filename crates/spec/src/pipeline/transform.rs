@@ -52,15 +52,13 @@ fn step(
 /// A key that is the name of one top-level field.
 fn column(name: &Spanned<String>, reader: &mut Reader<'_>) -> Option<Spanned<String>> {
     let path = path_of(name, reader)?;
-    match <[String; 1]>::try_from(path.value.0) {
-        Ok([value]) => Some(Spanned { value, span: name.span }),
-        Err(_) => {
-            let message = format!("`{}` is a path, and this must be one name", shown(&name.value));
-            let help = "a name with dots in it stands in double quotes inside single ones: `'\"a.b\"'`";
-            reader.find(name.span, message, help);
-            None
-        }
+    if let Ok([value]) = <[String; 1]>::try_from(path.value.0) {
+        return Some(Spanned { value, span: name.span });
     }
+    let message = format!("`{}` is a path, and this must be one name", shown(&name.value));
+    let help = "a name with dots in it stands in double quotes inside single ones: `'\"a.b\"'`";
+    reader.find(name.span, message, help);
+    None
 }
 
 /// What a field is called from here on.

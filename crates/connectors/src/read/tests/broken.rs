@@ -94,12 +94,13 @@ async fn an_answer_of_the_wrong_shape_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_page_without_any_object_is_named_by_page_and_place() {
+async fn a_list_that_begins_without_any_object_is_none_of_rows() {
     let server = Server::of(25).with(|world| {
-        world.instead = Box::new(|turn, _| (turn == 2).then(|| "[7,null]".to_owned()));
+        world.instead = Box::new(|_, _| Some("[7,null]".to_owned()));
     });
     let error = error_of(&server, "offset").await;
-    let expect = "acme answered with a list whose element 0 is a number, not an object (page 2 of offset)";
+    let expect =
+        "acme answered with a list whose first element is a number, not an object (page 1 of offset)";
     assert_eq!((error.code, error.message.as_str()), ("unexpected_answer", expect));
 }
 

@@ -232,3 +232,16 @@ async fn a_refused_page_is_asked_for_smaller_and_stays_so() {
     let error = load_all(&server, "large", options()).await.error.expect("too small to be sensible");
     assert_eq!((error.code, error.requests), ("refused", 4));
 }
+
+#[tokio::test]
+async fn fields_that_a_pipeline_names_are_asked_for_with_those_that_are_looked_at() {
+    let asked = async |columns: Option<&[&str]>| {
+        let server = Server::of(5);
+        let columns = columns.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        let _page = reader(&server, "picked", ReadOptions { columns, ..options() }).next().await;
+        server.asked().remove(0)
+    };
+    assert!(asked(Some(&["name", "id"])).await.contains("fields=id%2Cat%2Ckind%2Cname"));
+    assert!(!asked(None).await.contains("fields"));
+    assert!(!asked(Some(&["a,b"])).await.contains("fields"));
+}

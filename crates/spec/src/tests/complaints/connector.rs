@@ -276,7 +276,7 @@ fn requests() {
     connector(
         "limit: 1 }",
         "limit: \"${cursor?}\" }",
-        "19:51 cursor | nothing is called `cursor` here | holes here: `${config.NAME}`",
+        "19:51 cursor | nothing is called `cursor` here | holes here: `${config.NAME}`, `${columns?:comma}`",
     );
     connector(
         "n: [1, 2.5",
@@ -348,7 +348,7 @@ fn connector_streams() {
     connector(
         "paginate: none",
         "paginate: nnoe",
-        "41:55 nnoe | `nnoe` is not a kind of pagination | did you mean `none`?",
+        "43:55 nnoe | `nnoe` is not a kind of pagination | did you mean `none`?",
     );
     connector(
         "paginate: none",

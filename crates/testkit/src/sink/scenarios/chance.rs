@@ -215,7 +215,8 @@ impl Story {
                 }
                 if self.disposition == Disposition::History {
                     let to = row.to.map_or("~".to_owned(), moment);
-                    line.push_str(&format!("|{}|{to}|{}", moment(row.from), u8::from(row.to.is_none())));
+                    let current = u8::from(row.to.is_none());
+                    line.extend(["|", &moment(row.from), "|", &to, "|", &current.to_string()]);
                 }
                 line
             })
