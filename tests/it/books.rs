@@ -47,7 +47,7 @@ fn rows_that_were_set_aside_are_listed_and_land_once_the_pipeline_is_mended() {
         assert_eq!(tried.code, Some(4), "{}", tried.err);
         // One of them is mended at the provider, and lands by itself.
         api.rows.lock().expect("free")[1_400] =
-            format!("{{\"id\":1400,\"v\":7,\"updatedAt\":\"2026-01-01T23:59:59Z\"}}");
+            "{\"id\":1400,\"v\":7,\"updatedAt\":\"2026-01-01T23:59:59Z\"}".to_string();
         let report = stage.run(&["p.yaml"]);
         assert_eq!(report.figure("loaded"), 1, "{}", report.err);
         assert_eq!(json(&stage, &["rejects", "list", "p.yaml", "--json"]).as_array().map(Vec::len), Some(9));

@@ -8,11 +8,11 @@ use crate::support::python;
 /// 7,500 rows in pages of ten, each page beginning with the last row of the one before; one in page 700 has a text
 /// for a number.
 fn rows() -> Vec<String> {
-    let mut rows: Vec<_> = (0..7_500)
-        .map(|n| format!("{{\"id\":\"c-{n:05}\",\"mrr\":{},\"name\":\"n{n}\"}}", n % 997))
-        .collect();
-    rows[6_295] = r#"{"id":"c-06295","mrr":"n/a","name":"n6295"}"#.to_owned();
-    rows
+    let row = |n| match n {
+        6_295 => r#"{"id":"c-06295","mrr":"n/a","name":"n6295"}"#.to_owned(),
+        n => format!("{{\"id\":\"c-{n:05}\",\"mrr\":{},\"name\":\"n{n}\"}}", n % 997),
+    };
+    (0..7_500).map(row).collect()
 }
 
 /// Rows of the table, rows whose `mrr` is null, and the type of `mrr`, as DuckDB or SQLite see them.

@@ -75,8 +75,12 @@ fn main() -> ExitCode {
 /// Debug builds can be told to die, or to find the disk full, at a seam: `SYNC_FAULT=kill@12`.
 #[cfg(debug_assertions)]
 fn plan_faults(text: Option<&str>) {
+    #[expect(clippy::print_stderr, reason = "it dies with the next word")]
+    fn tell(seam: &str) {
+        eprintln!("fault at {seam}");
+    }
     if let Some(fault) = text.and_then(sync_core::fault::Fault::parse) {
-        sync_core::fault::plan(fault, |seam| eprintln!("fault at {seam}"));
+        sync_core::fault::plan(fault, tell);
     }
 }
 

@@ -25,13 +25,13 @@ pub async fn rejects(verb: args::Rejects, talk: &Talk, tools: &Tools) -> Result<
     match verb {
         args::Rejects::List { of, stream, run, limit } => {
             let asked = Asked::new(&of)?;
-            let which = asked.which(stream, run, limit);
+            let which = which(stream, run, limit);
             list(&asked, &which, of.json, talk).map(|()| 0)
         }
         args::Rejects::Show { of, id } => show(&Asked::new(&of)?, id, of.json, talk).map(|()| 0),
         args::Rejects::Export { of, stream, run } => {
             let asked = Asked::new(&of)?;
-            let which = asked.which(stream, run, PORTION);
+            let which = which(stream, run, PORTION);
             export(&asked, which, talk).map(|()| 0)
         }
         args::Rejects::Retry { of, streams, ids } => {
@@ -52,20 +52,20 @@ struct Asked {
     history: Option<History>,
 }
 
+fn which(stream: Option<String>, run: Option<String>, limit: u32) -> Rejects {
+    let run = run.map(|run| {
+        let Ok(run) = run.parse();
+        run
+    });
+    Rejects { stream, run, limit, ..Rejects::default() }
+}
+
 impl Asked {
     fn new(of: &args::Of) -> Result<Self, Problem> {
         let pipeline = documents::pipeline(&of.file)?;
         let options = RunOptions { state: of.state.clone(), ..RunOptions::default() };
         let history = sync_engine::history(&pipeline, &options)?;
         Ok(Self { pipeline, options, history })
-    }
-
-    fn which(&self, stream: Option<String>, run: Option<String>, limit: u32) -> Rejects {
-        let run = run.map(|run| {
-            let Ok(run) = run.parse();
-            run
-        });
-        Rejects { stream, run, limit, ..Rejects::default() }
     }
 
     fn rows(&self, which: &Rejects) -> Result<Vec<RejectRow>, Problem> {

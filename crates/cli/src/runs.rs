@@ -143,7 +143,7 @@ fn list(all: &[Shown]) -> String {
         let books = sum(&shown.row.streams);
         let mut row = vec![shown.row.run.to_string()];
         row.extend(several.then(|| shown.pipeline.clone()));
-        row.extend([second(&shown.row.started.to_string()), took(&shown.row), status(&shown.row.status)]);
+        row.extend([second(&shown.row.started.to_string()), took(&shown.row), status(shown.row.status)]);
         row.extend(figures(&books));
         row
     });
@@ -165,7 +165,7 @@ fn took(row: &RunRow) -> String {
     words::span(Duration::from_micros(u64::try_from(micros).unwrap_or_default()))
 }
 
-fn status(status: &RunStatus) -> String {
+fn status(status: RunStatus) -> String {
     status.as_str().to_owned()
 }
 

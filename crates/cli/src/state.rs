@@ -23,9 +23,9 @@ pub async fn state(verb: args::State, talk: &Talk, tools: &Tools) -> Result<u8, 
             let (pipeline, options) = asked(&of, stream)?;
             let positions = sync_engine::positions(&pipeline, &options, &tools.hands(Arc::new(())), history)?;
             if of.json {
-                talk.json(&document(&positions))?
+                talk.json(&document(&positions))?;
             } else {
-                talk.data(&page(&pipeline, &positions, history))?
+                talk.data(&page(&pipeline, &positions, history))?;
             }
         }
         args::State::Export { of } => {

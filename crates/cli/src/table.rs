@@ -13,5 +13,6 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, figur
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+    lines.concat()
 }

@@ -270,12 +270,11 @@ fn chunks(rows: Vec<RejectRow>) -> Vec<Vec<RejectRow>> {
     let mut bytes = 0;
     for row in rows {
         bytes += row.reject.raw.as_ref().map_or(0, String::len);
-        match chunks.last_mut().filter(|_| bytes < CHUNK) {
-            Some(chunk) => chunk.push(row),
-            None => {
-                bytes = row.reject.raw.as_ref().map_or(0, String::len);
-                chunks.push(vec![row]);
-            }
+        if let Some(chunk) = chunks.last_mut().filter(|_| bytes < CHUNK) {
+            chunk.push(row);
+        } else {
+            bytes = row.reject.raw.as_ref().map_or(0, String::len);
+            chunks.push(vec![row]);
         }
     }
     chunks

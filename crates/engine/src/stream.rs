@@ -222,7 +222,9 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
         notes.push(Note::new("types_not_applied", message));
     }
     let mut writer = write::Writer::new(context, stream, opened, saved)?;
-    notes.into_iter().for_each(|note| writer.note(note));
+    for note in notes {
+        writer.note(note);
+    }
     Ok(Opened { table, reader, writer, schema })
 }
 

@@ -33,7 +33,8 @@ pub struct Row {
 
 impl Row {
     fn json(&self) -> String {
-        let more: String = (0..self.more).map(|n| format!(",\"c{n}\":{n}")).collect();
+        let more: Vec<_> = (0..self.more).map(|n| format!(",\"c{n}\":{n}")).collect();
+        let more = more.concat();
         format!(
             "{{\"id\":{},\"v\":{},\"updatedAt\":\"{}\"{more}}}",
             self.id,

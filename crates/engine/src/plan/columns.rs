@@ -16,6 +16,8 @@ use crate::Hands;
 use crate::refine::{Refinery, Selection, Wrong};
 use crate::shape::Terms;
 
+/// Where the key of `hmac` is looked for, unless the pipeline says.
+const MASK_KEY: &str = "SYNC_MASK_KEY";
 /// Bad rows at most, where nobody says otherwise.
 const MAX_BAD: Percent = Percent { millionths: 10_000 };
 
@@ -182,24 +184,24 @@ fn shaping(
 ) -> String {
     let mut text = String::new();
     for pattern in select.into_iter().flatten() {
-        let _ = write!(text, "select {} {}\n", pattern.keeps, pattern.path);
+        let _ = writeln!(text, "select {} {}", pattern.keeps, pattern.path);
     }
     for step in steps {
         let _ = match step {
-            Step::KeepIf(expression) => write!(text, "keep_if {:?}\n", expression.value),
+            Step::KeepIf(expression) => writeln!(text, "keep_if {:?}", expression.value),
             Step::Set(set) => {
-                set.iter().try_for_each(|(name, e)| write!(text, "set {:?} {:?}\n", name.value, e.value))
+                set.iter().try_for_each(|(name, e)| writeln!(text, "set {:?} {:?}", name.value, e.value))
             }
             Step::Mask(masks) => {
-                masks.iter().try_for_each(|(path, mask)| write!(text, "mask {} {mask:?}\n", path.value))
+                masks.iter().try_for_each(|(path, mask)| writeln!(text, "mask {} {mask:?}", path.value))
             }
             Step::Rename(names) => {
-                names.iter().try_for_each(|(a, b)| write!(text, "rename {:?} {:?}\n", a.value, b.value))
+                names.iter().try_for_each(|(a, b)| writeln!(text, "rename {:?} {:?}", a.value, b.value))
             }
         };
     }
     for (path, ty) in types {
-        let _ = write!(text, "type {} {ty}\n", path.value);
+        let _ = writeln!(text, "type {} {ty}", path.value);
     }
     if text.is_empty() {
         return text;
@@ -225,12 +227,11 @@ pub(super) fn mask_key(
     if !steps.any(|step| step.masks().iter().any(|(_, mask)| *mask == Mask::Hmac)) {
         return Ok(None);
     }
-    const DEFAULT: &str = "SYNC_MASK_KEY";
     let reference = match &pipeline.mask_key {
         Some(spec::SecretRef::Env(name)) => sync_auth::Reference::Env(name.clone()),
         Some(spec::SecretRef::File(path)) => sync_auth::Reference::File(folder.join(path)),
-        None if hands.environment.var(DEFAULT).is_none_or(|key| key.is_empty()) => return Ok(None),
-        None => sync_auth::Reference::Env(DEFAULT.to_owned()),
+        None if hands.environment.var(MASK_KEY).is_none_or(|key| key.is_empty()) => return Ok(None),
+        None => sync_auth::Reference::Env(MASK_KEY.to_owned()),
     };
     let secrets = sync_auth::resolve(&[("mask_key".to_owned(), reference)], &*hands.environment);
     let secrets = secrets.map_err(|error| error.problem())?;

@@ -215,13 +215,18 @@ pub(super) fn to_json(value: &Value) -> Result<String, String> {
     Ok(out)
 }
 
+/// A double as JSON, with a point or an exponent so that it stays one.
+fn digits(double: f64) -> String {
+    format!("{double:?}")
+}
+
 fn write(value: &Value, out: &mut String) -> Result<(), String> {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Value::Int(int) => out.push_str(&int.to_string()),
         Value::UInt(uint) => out.push_str(&uint.to_string()),
-        Value::Float(double) if double.is_finite() => out.push_str(&format!("{double:?}")),
+        Value::Float(double) if double.is_finite() => out.push_str(&digits(*double)),
         Value::Float(_) => return Err("the result is not a number".to_owned()),
         Value::String(text) => sync_core::form::json_string(text, out),
         Value::Timestamp(moment) => {
@@ -229,7 +234,7 @@ fn write(value: &Value, out: &mut String) -> Result<(), String> {
             sync_core::form::timestamp(moment.timestamp_micros(), &mut text);
             sync_core::form::json_string(&text, out);
         }
-        Value::Duration(duration) => out.push_str(&format!("{:?}", duration.as_seconds_f64())),
+        Value::Duration(duration) => out.push_str(&digits(duration.as_seconds_f64())),
         Value::List(list) => {
             out.push('[');
             for (index, value) in list.iter().enumerate() {

@@ -199,7 +199,9 @@ impl Step {
             }
             Self::Mask(masks) => masks.iter().try_for_each(|mask| mask.apply(fields)).map(|()| Fate::Lands),
             Self::Rename(names) => {
-                names.iter().for_each(|(from, to)| fields.rename(from, to));
+                for (from, to) in names {
+                    fields.rename(from, to);
+                }
                 Ok(Fate::Lands)
             }
         }

@@ -11,7 +11,7 @@ fn refinery(words: &str) -> Result<Refinery, String> {
     let mut found = Vec::new();
     let selection = options.select.as_deref().map(Selection::new);
     let refinery = Refinery::new(selection, &options.transform, &options.types, Some(&key), &mut |wrong| {
-        found.push(wrong.message)
+        found.push(wrong.message);
     });
     if found.is_empty() { Ok(refinery) } else { Err(found.join("; ")) }
 }

@@ -110,7 +110,7 @@ enum Misfit {
 
 impl Decoder {
     /// Looks at each row by itself. The error: the terms end the stream here.
-    pub(crate) fn judge(&self, rows: &Rows<'_>, terms: &Terms, page: u64) -> Result<Judged, Stopped> {
+    pub(crate) fn judge(&self, rows: &Rows<'_>, terms: &Terms, page: u64) -> Result<Judged, Box<Stopped>> {
         let mut judged = Judged::default();
         let mut scratch = self.columns(rows.ranges.len());
         for (index, row) in rows.iter().enumerate() {
@@ -123,7 +123,7 @@ impl Decoder {
                     };
                     let why = Aside { row: index, code: "invalid_row", field: None, message };
                     if terms.bad_row == BadRow::Fail {
-                        return Err(Stopped { why, change: None });
+                        return Err(Box::new(Stopped { why, change: None }));
                     }
                     judged.aside.push(why);
                     continue;
@@ -143,7 +143,7 @@ impl Decoder {
         terms: &Terms,
         page: u64,
         judged: &mut Judged,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), Box<Stopped>> {
         let mut aside = None;
         let (mut lenient, mut dropped) = (judged.lenient, 0);
         for misfit in misfits {
@@ -175,9 +175,9 @@ impl Decoder {
                     }
                     continue;
                 }
-                Contract::Freeze => return Err(Stopped { why: why(), change: Some(change()) }),
+                Contract::Freeze => return Err(Box::new(Stopped { why: why(), change: Some(change()) })),
                 Contract::Quarantine if terms.bad_row == BadRow::Fail => {
-                    return Err(Stopped { why: why(), change: Some(change()) });
+                    return Err(Box::new(Stopped { why: why(), change: Some(change()) }));
                 }
                 Contract::Quarantine => {
                     aside.get_or_insert_with(why);
@@ -193,13 +193,12 @@ impl Decoder {
                 judged.refused.push(change);
             }
         }
-        match aside {
-            Some(aside) => judged.aside.push(aside),
-            None => {
-                judged.keep.push(index);
-                judged.lenient = lenient;
-                judged.dropped += dropped;
-            }
+        if let Some(aside) = aside {
+            judged.aside.push(aside);
+        } else {
+            judged.keep.push(index);
+            judged.lenient = lenient;
+            judged.dropped += dropped;
         }
         Ok(())
     }
@@ -209,12 +208,11 @@ impl Decoder {
         let mut slots: Vec<Option<Value<'_>>> = vec![None; scratch.len()];
         let mut unknown: Vec<(String, Value<'_>)> = Vec::new();
         json::each_field(row, |name, value| {
-            match self.places.get(name) {
-                Some(place) => slots[*place] = Some(value),
-                None => {
-                    unknown.retain(|(n, _)| n != name);
-                    unknown.push((name.to_owned(), value));
-                }
+            if let Some(place) = self.places.get(name) {
+                slots[*place] = Some(value);
+            } else {
+                unknown.retain(|(n, _)| n != name);
+                unknown.push((name.to_owned(), value));
             }
             Ok::<_, JsonError>(())
         })?;

@@ -69,7 +69,9 @@ impl Sample {
                 Ok::<_, JsonError>(())
             });
             if read.is_ok() {
-                values.iter().for_each(|(name, value)| self.take_value(name, value));
+                for (name, value) in &values {
+                    self.take_value(name, value);
+                }
             }
         }
     }

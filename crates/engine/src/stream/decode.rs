@@ -126,7 +126,8 @@ impl Decode {
     fn decode(&mut self, prepared: Prepared, held: Held, to_write: &Queue) -> Result<(), Gone> {
         let shaped = match self.shape(&prepared) {
             Ok(shaped) => shaped,
-            Err(Stopped { why, change }) => {
+            Err(stopped) => {
+                let Stopped { why, change } = *stopped;
                 let reject = prepared.reject(&why, &self.with);
                 return self.stop(&prepared, &reject, change, to_write);
             }
@@ -148,7 +149,7 @@ impl Decode {
     }
 
     /// A page as a batch; judged row by row where it does not fit as it is.
-    fn shape(&mut self, prepared: &Prepared) -> Result<InColumns, Stopped> {
+    fn shape(&mut self, prepared: &Prepared) -> Result<InColumns, Box<Stopped>> {
         let ranges: Vec<_> = prepared.rows.iter().map(|row| row.range.clone()).collect();
         let page = rows(prepared, &ranges);
         if let Outcome::Fits(shaped) = self.decoder.decode(&page, Leniency::default()) {
