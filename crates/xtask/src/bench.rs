@@ -1,4 +1,5 @@
-//! What a million rows cost: CPU seconds and peak memory of `sync run`, into both destinations.
+//! What a million rows cost, and then one in a hundred of them changed: CPU seconds, peak memory and bytes written
+//! of `sync run`, into both destinations.
 //!
 //! The pages are made beforehand and served by another process, whose CPU is not counted. Compare CPU seconds;
 //! the wall clock of a shared machine says little. Needs Linux, for its `/proc`.
@@ -39,23 +40,32 @@ pub fn bench(rows: u64) -> Result<()> {
     println!("making {rows} rows in pages of {PAGE} …");
     let bytes = pages::write(&folder.join("pages"), rows)?;
     println!("{} bytes of JSON, {} a row", bytes, bytes / rows.max(1));
+    let changed = pages::write_changed(&folder.join("changed"), rows)?;
+    let kinds = [Kind::Parquet, Kind::Sqlite];
     let server = PageServer::start(&folder.join("pages"))?;
-    let measured = ["parquet", "sqlite"].map(|kind| measure(kind, &sync, &folder, server.addr, rows));
+    for kind in kinds {
+        kind.prepare(&folder)?;
+    }
+    let mut measured: Vec<_> =
+        kinds.map(|kind| measure(kind, "", &sync, &folder, server.addr, rows)).into_iter().collect();
+    drop(server);
+    let server = PageServer::start(&folder.join("changed"))?;
+    measured.extend(kinds.map(|kind| measure(kind, ", 1 % changed", &sync, &folder, server.addr, changed)));
     drop(server);
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([
         "into",
         "CPU s",
-        "CPU s / M",
+        "rows",
+        "CPU s / M rows",
         "wall s",
-        "rows / s",
         "peak MB",
+        "written MB",
         "on disk MB",
-        "B / row",
     ]);
     for one in measured {
-        table.add_row(one?.row(rows));
+        table.add_row(one?.row());
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     println!("{table}");
@@ -73,43 +83,74 @@ fn release_binary() -> Result<PathBuf> {
     Err(format!("there is no {}\nhint: cargo build --release --package sync-cli", sync.display()).into())
 }
 
+#[derive(Clone, Copy)]
+enum Kind {
+    Parquet,
+    Sqlite,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Sqlite => "sqlite",
+        }
+    }
+
+    fn destination(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet://./lake",
+            Self::Sqlite => "sqlite://./lake.db",
+        }
+    }
+
+    /// Takes away what an earlier measurement left.
+    fn prepare(self, folder: &Path) -> Result<()> {
+        let place = folder.join(self.name());
+        if place.exists() {
+            fs::remove_dir_all(&place)?;
+        }
+        fs::create_dir_all(&place)?;
+        Ok(fs::write(place.join("bench-connector.yaml"), CONNECTOR)?)
+    }
+}
+
 struct Measured {
     into: String,
+    rows: u64,
     cpu: f64,
     wall: f64,
     peak_bytes: u64,
+    written_bytes: u64,
     disk_bytes: u64,
 }
 
 impl Measured {
-    fn row(&self, rows: u64) -> [String; 8] {
-        let rows = rows as f64;
+    fn row(&self) -> [String; 8] {
         let megabytes = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
         [
             self.into.clone(),
             format!("{:.2}", self.cpu),
-            format!("{:.2}", self.cpu / rows * 1e6),
+            self.rows.to_string(),
+            format!("{:.2}", self.cpu / self.rows as f64 * 1e6),
             format!("{:.1}", self.wall),
-            format!("{:.0}", rows / self.wall),
             megabytes(self.peak_bytes),
+            megabytes(self.written_bytes),
             megabytes(self.disk_bytes),
-            format!("{:.0}", self.disk_bytes as f64 / rows),
         ]
     }
 }
 
-/// One run into one destination, from nothing.
-fn measure(kind: &str, sync: &Path, folder: &Path, addr: SocketAddr, rows: u64) -> Result<Measured> {
-    let place = folder.join(kind);
-    if place.exists() {
-        fs::remove_dir_all(&place)?;
-    }
-    fs::create_dir_all(&place)?;
-    let destination = match kind {
-        "sqlite" => "sqlite://./lake.db",
-        _ => "parquet://./lake",
-    };
-    fs::write(place.join("bench-connector.yaml"), CONNECTOR)?;
+/// One run into one destination, of which so many rows are to land.
+fn measure(
+    kind: Kind,
+    what: &str,
+    sync: &Path,
+    folder: &Path,
+    addr: SocketAddr,
+    rows: u64,
+) -> Result<Measured> {
+    let (place, destination) = (folder.join(kind.name()), kind.destination());
     fs::write(
         place.join("bench.yaml"),
         format!(
@@ -117,7 +158,7 @@ fn measure(kind: &str, sync: &Path, folder: &Path, addr: SocketAddr, rows: u64) 
              streams: [companies]\ndestination: {destination}\n"
         ),
     )?;
-    let (cpu_before, begun) = (children_cpu()?, Instant::now());
+    let (cpu_before, written_before, begun) = (children_cpu()?, written()?, Instant::now());
     let mut child = Command::new(sync)
         .args(["run", "bench.yaml", "--json"])
         .current_dir(&place)
@@ -135,16 +176,20 @@ fn measure(kind: &str, sync: &Path, folder: &Path, addr: SocketAddr, rows: u64) 
         }
     };
     let (wall, cpu) = (begun.elapsed().as_secs_f64(), children_cpu()? - cpu_before);
+    let written_bytes = written()? - written_before;
     let mut report = String::new();
     child.stdout.take().ok_or("the child has no stdout")?.read_to_string(&mut report)?;
     let report: serde_json::Value = serde_json::from_str(&report)?;
     let loaded = &report["streams"][0]["loaded"];
     if !exit.success() || *loaded != rows {
-        return Err(
-            format!("the run into {kind} loaded {loaded} of {rows} rows and ended with {exit}").into()
-        );
+        return Err(format!(
+            "the run into {} loaded {loaded} of {rows} rows and ended with {exit}",
+            kind.name()
+        )
+        .into());
     }
-    Ok(Measured { into: kind.to_owned(), cpu, wall, peak_bytes, disk_bytes: size_of(&place)? })
+    let (into, disk_bytes) = (format!("{}{what}", kind.name()), size_of(&place)?);
+    Ok(Measured { into, rows, cpu, wall, peak_bytes, written_bytes, disk_bytes })
 }
 
 /// CPU seconds, user and system, of all children that have ended. Source: proc(5), `cutime` and `cstime`.
@@ -153,6 +198,13 @@ fn children_cpu() -> Result<f64> {
     let (_, after_name) = stat.rsplit_once(") ").ok_or("/proc/self/stat has an unknown form")?;
     let ticks = after_name.split(' ').skip(13).take(2).map(str::parse::<u64>);
     Ok(ticks.sum::<std::result::Result<u64, _>>()? as f64 / TICKS_PER_SECOND)
+}
+
+/// Bytes that this process and all children that have ended sent to the disk. Source: proc(5), `write_bytes`.
+fn written() -> Result<u64> {
+    let io = fs::read_to_string("/proc/self/io")?;
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    Ok(line.ok_or("/proc/self/io has an unknown form")?.parse()?)
 }
 
 /// The most memory a process has held so far. Source: proc(5), `VmHWM`, in KiB.

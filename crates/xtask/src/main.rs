@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask demo                                two providers on loopback, into Parquet and SQLite, twice
-cargo xtask bench [ROWS]                        CPU and memory of a million rows into both destinations
+cargo xtask bench [ROWS]                        CPU, memory and bytes written of a million rows into both destinations, then of 1 % of them changed
 cargo xtask show PATH [--rows N] [--table NAME] the first rows of a Parquet folder or a SQLite database";
 
 /// What a chore may fail with. It is shown and nothing branches on it.
