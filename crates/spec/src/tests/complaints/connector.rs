@@ -291,7 +291,7 @@ fn requests() {
     connector(
         "body: { updatedDate",
         "form: { updatedDate",
-        "36:5 form | unknown word `form` | known here: `get`, `post`, `query`, `headers`, `body`, `records`, `keep`, `key`, `paginate`, `cursor`, `unverified`, `description`",
+        "36:5 form | unknown word `form` | known here: `get`, `post`, `query`, `headers`, `body`, `records`, `keep`, `deleted_when`, `types`, `key`, `paginate`, `cursor`, `unverified`, `description`",
     );
 }
 
@@ -353,12 +353,12 @@ fn connector_streams() {
     connector(
         "paginate: none",
         "paginate: page",
-        "41:55 page | `page` needs its parameter | such as `{ page: { param: page, first: 1 } }` or `{ offset: { param: offset } }`",
+        "43:55 page | `page` needs its parameter | such as `{ page: { param: page, first: 1 } }` or `{ offset: { param: offset } }`",
     );
     connector(
         "cursor: none",
         "cursor: updatedAt",
-        "41:39 updatedAt | `updatedAt` is not `none` or a map | such as `{ field: updated_at, mode: client }`",
+        "43:39 updatedAt | `updatedAt` is not `none` or a map | such as `{ field: updated_at, mode: client }`",
     );
     connector(
         "format: \"%Y-%m-%d %H:%M:%S\"",
@@ -391,15 +391,15 @@ fn connector_streams() {
         "32:18 presnt | `presnt` is not a test | did you mean `present`? The text itself is `{ is: presnt }`",
     );
     connector("z: { lt: 3 }", "z: { lt: a }", "32:92 a | `a` is not a number | -");
-    connector("unverified: true", "unverified: maybe", "41:98 maybe | `maybe` is not `true` or `false` | -");
+    connector("unverified: true", "unverified: maybe", "43:98 maybe | `maybe` is not `true` or `false` | -");
     connector(
         "  licenses:",
         "  a/b:",
-        "41:3 a/b | `a/b` cannot be the name of a stream | letters, digits, `_`, `.` and `-`, at most 100",
+        "43:3 a/b | `a/b` cannot be the name of a stream | letters, digits, `_`, `.` and `-`, at most 100",
     );
     connector(
         "description: Companies",
         "for_each: x, description: Companies",
-        "27:39 for_each | unknown word `for_each` | known here: `get`, `post`, `query`, `headers`, `body`, `records`, `keep`, `key`, `paginate`, `cursor`, `unverified`, `description`",
+        "27:39 for_each | unknown word `for_each` | known here: `get`, `post`, `query`, `headers`, `body`, `records`, `keep`, `deleted_when`, `types`, `key`, `paginate`, `cursor`, `unverified`, `description`",
     );
 }
