@@ -10,6 +10,7 @@ mod books;
 mod columns;
 mod contract;
 mod kills;
+mod lifted;
 mod memory;
 mod readers;
 mod refusals;

@@ -13,6 +13,7 @@ use crate::classify::Rules;
 use crate::plan::{Plan, holes_of};
 use crate::read::{Hands, ReadError, ReadOptions, Reader};
 use crate::request::{Settings, fill, setting};
+use crate::types::{ProviderTypes, TypesFrom};
 
 /// A connector bound to settings. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -220,6 +221,17 @@ impl Bound {
         hands: Hands,
     ) -> Result<Reader, ReadError> {
         Reader::new(&self.0.plan, &self.0.settings, stream, options, ask, hands)
+    }
+
+    /// The types that the provider tells of a stream's columns. The error: it cannot be read.
+    pub async fn types(
+        &self,
+        from: &TypesFrom,
+        memory: usize,
+        ask: Arc<dyn Ask>,
+        hands: Hands,
+    ) -> Result<ProviderTypes, ReadError> {
+        from.fetch(self.0.plan.title(), &self.0.settings, memory, ask, hands).await
     }
 }
 

@@ -144,7 +144,7 @@ pub fn get<'a>(object: &'a str, path: &[String]) -> Option<Value<'a>> {
     for name in path {
         let mut found = None;
         each_raw(text, |n, raw| {
-            found = (n == name).then_some(raw);
+            found = (n == *name).then_some(raw);
             found.is_none()
         })
         .ok()?;
@@ -170,7 +170,7 @@ pub fn pick<'a>(
     each_raw(row, |name, raw| {
         for (path, slot) in paths.iter().zip(out.iter_mut()) {
             let Some((first, rest)) = path.0.split_first() else { continue };
-            if slot.is_some() || first != name {
+            if slot.is_some() || *first != name {
                 continue;
             }
             *slot = if rest.is_empty() {
@@ -230,15 +230,21 @@ pub fn each_element<'a>(list: &'a str, mut visit: impl FnMut(&'a str)) -> Result
 
 /// Calls `visit` with name and raw value of each field until it returns false. Inside values only strings and
 /// brackets are proven.
-pub fn each_raw<'a>(object: &'a str, mut visit: impl FnMut(&str, &'a str) -> bool) -> Result<(), JsonError> {
+pub fn each_raw<'a>(
+    object: &'a str,
+    mut visit: impl FnMut(Cow<'a, str>, &'a str) -> bool,
+) -> Result<(), JsonError> {
     let mut scan = Scan::new(object);
     let mut buffer = Vec::new();
     scan.expect(b'{', "an object begins with {")?;
     let mut token = scan.token()?;
     while token != b'}' {
-        let name = scan.name(token, &mut buffer)?;
+        let name = match scan.name(token, &mut buffer)? {
+            Reference::Borrowed(name) => Cow::Borrowed(name),
+            Reference::Copied(name) => Cow::Owned(name.to_owned()),
+        };
         let raw = scan.skip()?;
-        if !visit(&name, raw) {
+        if !visit(name, raw) {
             return Ok(());
         }
         token = match scan.token()? {

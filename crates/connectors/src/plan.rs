@@ -4,17 +4,20 @@
 //! merge key by key, lists and scalars replace, naming another kind drops the old kind. No `Option` that
 //! means "inherit" survives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sync_core::Operation;
 use sync_spec::{
     Auth, Condition, ConfigField, Connector, Cursor, CursorWord, ErrorRule, FieldPath, Finding, Findings,
-    Hole, Paginate, PaginateKind, Piece, RateLimit, Redirects, RequestMethod, RequestSpec, Root, Span,
+    Hole, Paginate, PaginateKind, Piece, RateLimit, Redirects, RequestMethod, RequestSpec, Root, Said, Span,
     Spanned, StopRule, Stream, Template,
 };
 
 use crate::cursor::Format;
+use crate::mold::Mold;
 use crate::request::RequestPlan;
+use crate::types::TypesFrom;
 
 /// A connector that can be bound to settings.
 #[derive(Clone, Debug)]
@@ -49,6 +52,9 @@ pub struct StreamPlan {
     pub(crate) records: Vec<FieldPath>,
     /// Types that the provider documents, by path.
     pub types: Vec<(FieldPath, sync_core::Type)>,
+    /// Where the provider itself tells types, if it does.
+    pub types_from: Option<Arc<TypesFrom>>,
+    pub(crate) mold: Mold,
     pub(crate) keep: Condition,
     pub(crate) deleted_when: Condition,
     pub(crate) listing: Listing,
@@ -74,6 +80,20 @@ impl StreamPlan {
     /// Whether rows of it can be tombstones.
     pub fn tells_deletes(&self) -> bool {
         !self.deleted_when.0.is_empty()
+    }
+
+    /// Names that a row is known to have outside of what is lifted: those of the cursor and of conditions.
+    pub fn envelope(&self) -> Vec<String> {
+        let Some(lift) = &self.mold.lift else { return Vec::new() };
+        let cursor = self.cursor.iter().map(|c| c.field.first());
+        let conditions = self.keep.0.iter().chain(&self.deleted_when.0).map(|(path, _)| path.0.first());
+        let names = cursor.chain(conditions).flatten().filter(|name| lift.first() != Some(name));
+        names.cloned().collect()
+    }
+
+    /// The object in each row of which every key becomes a field of the row.
+    pub fn lift(&self) -> Option<&[String]> {
+        self.mold.lift.as_deref()
     }
 }
 
@@ -149,7 +169,8 @@ impl Plan {
 
     /// The names of the settings that something other than the base URL looks up.
     pub(crate) fn config_beside_base(&self) -> Vec<&str> {
-        let requests = self.streams.iter().map(|s| &s.request).chain(&self.check);
+        let listings = self.streams.iter().filter_map(|s| s.types_from.as_ref()).map(|from| from.listing());
+        let requests = self.streams.iter().chain(listings).map(|s| &s.request).chain(&self.check);
         let sorted = self.streams.iter().filter_map(|s| s.cursor.as_ref()).flat_map(CursorPlan::sorted);
         let templates = self.headers.iter().chain(sorted).map(|(_, t)| t);
         let holes = templates.flat_map(holes_of).chain(requests.flat_map(RequestPlan::holes));
@@ -248,6 +269,8 @@ impl Check<'_> {
             Some(CursorWord::Some(cursor)) => self.cursor(cursor, &name.value, span),
             Some(CursorWord::None) | None => None,
         };
+        let types_from = merged.types_from.as_ref().and_then(Said::some);
+        let types_from = types_from.and_then(|from| self.types_from(from, name));
         if self.findings.len() > before {
             return None;
         }
@@ -260,10 +283,34 @@ impl Check<'_> {
             request: request?,
             records: merged.records.iter().flatten().map(|path| path.value.clone()).collect(),
             types: merged.types.iter().map(|(path, ty)| (path.value.clone(), *ty)).collect(),
+            types_from: types_from.map(Arc::new),
+            mold: Mold {
+                drop: merged
+                    .drop
+                    .iter()
+                    .filter_map(Said::some)
+                    .flatten()
+                    .map(|path| path.0.clone())
+                    .collect(),
+                lift: merged.lift.as_ref().and_then(Said::some).map(|path| path.0.clone()),
+            },
             keep: merged.keep.clone().unwrap_or_default(),
             deleted_when: merged.deleted_when.clone().unwrap_or_default(),
             listing,
         })
+    }
+
+    /// A listing of fields is read as a stream is, but inherits nothing.
+    fn types_from(&mut self, from: &sync_spec::TypesFrom, of: &Spanned<String>) -> Option<TypesFrom> {
+        let name = Spanned { value: format!("types_from of {}", of.value), span: of.span };
+        let listing = Stream {
+            request: from.request.clone(),
+            records: from.records.clone(),
+            paginate: from.paginate.clone(),
+            ..Stream::default()
+        };
+        let listing = self.stream(&name, &listing)?;
+        Some(TypesFrom::new(listing, from))
     }
 
     fn listing(&mut self, paginate: Option<&Paginate>, merged: &Stream, name: &str, span: Span) -> Listing {
@@ -342,6 +389,9 @@ fn merge(defaults: &Stream, own: &Stream) -> Stream {
                 .filter(|(path, _)| own.types.iter().all(|(p, _)| p.value != path.value));
             own.types.iter().chain(inherited).cloned().collect()
         },
+        drop: own.drop.clone().or_else(|| defaults.drop.clone()),
+        lift: own.lift.clone().or_else(|| defaults.lift.clone()),
+        types_from: own.types_from.clone().or_else(|| defaults.types_from.clone()),
         key: own.key.clone().or_else(|| defaults.key.clone()),
         paginate: merge_paginate(defaults.paginate.as_ref(), own.paginate.as_ref()),
         cursor: merge_cursor(defaults.cursor.as_ref(), own.cursor.as_ref()),

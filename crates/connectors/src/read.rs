@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use crate::classify::misfit;
 use crate::cursor::Format;
 use crate::json::{self, RowsError};
+use crate::mold::{Envelope, Mold};
 use crate::paginate::{Broken, Mark, Spot, Turn, Walk};
 use crate::plan::{Address, CursorPlan, Listing, Plan, StreamPlan};
 use crate::records::{Shape, Sheet};
@@ -100,7 +101,7 @@ pub enum Step {
 pub struct Page {
     /// Which page of this slice, from 1.
     pub number: u64,
-    /// The whole answer, valid UTF-8.
+    /// What the rows are in, valid UTF-8: the whole answer, or the rows alone where `drop` or `lift` made them anew.
     pub body: Bytes,
     /// The rows to load, in order.
     pub rows: Vec<Row>,
@@ -188,12 +189,12 @@ pub struct ReadError {
 }
 
 impl ReadError {
-    fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
         let (requests, retries, waited) = (0, 0, Duration::ZERO);
         Self { kind, code, message: message.into(), hint: None, requests, retries, waited }
     }
 
-    fn hint(mut self, hint: &str) -> Self {
+    pub(crate) fn hint(mut self, hint: &str) -> Self {
         self.hint = Some(hint.to_owned());
         self
     }
@@ -267,6 +268,8 @@ pub struct Reader {
     /// The paging parameters: place and size.
     parameters: Option<(String, Option<String>)>,
     shape: Shape,
+    mold: Mold,
+    envelope: Envelope,
     walk: Walk,
     slice: Slice,
     limited: bool,
@@ -305,6 +308,18 @@ impl Reader {
             let message = format!("{} has no stream `{stream}`", plan.title());
             return Err(ReadError::new(Kind::Refused, "unknown_stream", message));
         };
+        Self::over(plan.title(), settings, stream, options, ask, hands)
+    }
+
+    /// Reads a stream, or a listing that is read as one is.
+    pub(crate) fn over(
+        title: &str,
+        settings: &Settings,
+        stream: &StreamPlan,
+        options: ReadOptions,
+        ask: Arc<dyn Ask>,
+        hands: Hands,
+    ) -> Result<Self, ReadError> {
         let mut notes = Vec::new();
         let tracker = tracker(stream, &options, &mut notes)?;
         let newest_first = newest_first(stream, tracker.as_ref());
@@ -321,7 +336,7 @@ impl Reader {
         let build = |query| stream.request.build(&settings, query, Operation::Read);
         let mut reader = Self {
             stream: stream.name.clone(),
-            title: plan.title().to_owned(),
+            title: title.to_owned(),
             ask,
             hands,
             stable: build(&[]),
@@ -329,6 +344,8 @@ impl Reader {
             oldest_first: oldest_first.map(build),
             parameters: parameters(&stream.listing),
             shape,
+            mold: stream.mold.clone(),
+            envelope: Envelope::new(),
             walk: Walk::new(&stream.listing),
             slice: Slice::new(order, tracker, options.limit),
             limited: options.limit.is_some(),
@@ -605,10 +622,13 @@ impl Reader {
         self.keep_pages_small(body.len(), marks.len());
         let walk = self.walk.mileage().expect("a page was taken");
         let Spent { requests, retries, waited } = std::mem::take(&mut self.spent);
+        let bytes = body.len() as u64;
+        let mut rows: Vec<_> = sorted.rows.iter().map(|index| row(sheet, *index)).collect();
+        let body = self.molded(body, &mut rows);
         Some(Page {
             number: self.slice.number,
-            bytes: body.len() as u64,
-            rows: sorted.rows.iter().map(|index| row(sheet, *index)).collect(),
+            bytes,
+            rows,
             body,
             fetched: sorted.fetched,
             filtered: sorted.filtered,
@@ -620,6 +640,26 @@ impl Reader {
             waited,
             notes: std::mem::take(&mut self.notes),
         })
+    }
+
+    /// The text of the rows as they leave, with their places in it.
+    fn molded(&mut self, body: Bytes, rows: &mut [Row]) -> Bytes {
+        if self.mold.is_idle() {
+            return body;
+        }
+        let sent = simdutf8::basic::from_utf8(&body).expect("the page was read as text a moment ago");
+        let mut text = String::with_capacity(sent.len());
+        for row in rows {
+            let start = text.len();
+            let whole = &sent[row.range.start as usize..row.range.end as usize];
+            // What is no object stays as it is, for whoever loads it to say so.
+            if self.mold.row(whole, &mut self.envelope, &mut text).is_err() {
+                text.truncate(start);
+                text.push_str(whole);
+            }
+            row.range = start as u32..text.len() as u32;
+        }
+        Bytes::from(text)
     }
 
     /// A page that is far larger than the memory for pages makes those after it smaller, where offsets allow it
@@ -797,7 +837,8 @@ fn shape(stream: &StreamPlan, key: &[String], tracker: Option<&Tracker>) -> Shap
         Listing::Whole => &[],
     };
     let cursor = tracker.map(|t| (t.path.as_slice(), &t.format));
-    Shape::new(&stream.records, totals, key, cursor, &stream.keep, &stream.deleted_when)
+    let lift = stream.mold.lift.as_deref();
+    Shape::new(&stream.records, totals, (key, lift), cursor, &stream.keep, &stream.deleted_when)
 }
 
 /// The fields to ask for: those wanted, and those that are looked at. A name with a comma cannot be asked for.

@@ -18,9 +18,11 @@ pub(crate) struct Shape {
     pub records: Vec<FieldPath>,
     /// Where the number of all rows may be.
     pub totals: Vec<FieldPath>,
-    /// Paths to look up in each row: the key's fields, then the cursor's, then those of `keep` and `deleted_when`.
+    /// Paths to look up in each row: the key's fields, then the same in what is lifted, then the cursor's, then
+    /// those of `keep` and `deleted_when`.
     picks: Vec<FieldPath>,
     key: usize,
+    lifted: bool,
     cursor: Option<Format>,
     keep: Condition,
     deleted_when: Condition,
@@ -49,12 +51,16 @@ impl Shape {
     pub fn new(
         records: &[FieldPath],
         totals: &[FieldPath],
-        key: &[String],
+        (key, lift): (&[String], Option<&[String]>),
         cursor: Option<(&[String], &Format)>,
         keep: &Condition,
         deleted_when: &Condition,
     ) -> Self {
         let mut picks: Vec<_> = key.iter().map(|name| FieldPath(vec![name.clone()])).collect();
+        // A key names a column, and that may be one that is lifted.
+        if let Some(lift) = lift {
+            picks.extend(key.iter().map(|name| FieldPath([lift, std::slice::from_ref(name)].concat())));
+        }
         picks.extend(cursor.map(|(field, _)| FieldPath(field.to_vec())));
         picks.extend(keep.0.iter().chain(&deleted_when.0).map(|(path, _)| path.clone()));
         Self {
@@ -62,6 +68,7 @@ impl Shape {
             totals: totals.to_vec(),
             picks,
             key: key.len(),
+            lifted: lift.is_some(),
             cursor: cursor.map(|(_, format)| format.clone()),
             keep: keep.clone(),
             deleted_when: deleted_when.clone(),
@@ -104,7 +111,8 @@ impl Shape {
         sheet: &mut Sheet,
     ) -> bool {
         let (key, rest) = values.split_at(self.key);
-        let id = identity(key, buffer);
+        let (lifted, rest) = rest.split_at(if self.lifted { self.key } else { 0 });
+        let id = identity(key, lifted, buffer);
         sheet.ids.push(id.unwrap_or_else(|| xxh3_128(row.as_bytes())));
         let (moment, rest) = rest.split_at(usize::from(self.cursor.is_some()));
         let (keep, gone) = rest.split_at(self.keep.0.len());
@@ -124,13 +132,14 @@ impl Shape {
 }
 
 /// A hash of the key's values; nothing, if one of them is missing.
-fn identity(key: &[Option<Value<'_>>], buffer: &mut Vec<u8>) -> Option<u128> {
+fn identity(key: &[Option<Value<'_>>], lifted: &[Option<Value<'_>>], buffer: &mut Vec<u8>) -> Option<u128> {
     if key.is_empty() {
         return None;
     }
     buffer.clear();
-    for value in key {
-        let (kind, text) = match value.as_ref()? {
+    for (place, value) in key.iter().enumerate() {
+        let value = value.as_ref().or_else(|| lifted.get(place)?.as_ref());
+        let (kind, text) = match value? {
             Value::Null => return None,
             Value::Bool(value) => (b'b', if *value { "true" } else { "false" }),
             Value::Number(digits) => (b'n', *digits),
@@ -166,7 +175,7 @@ mod tests {
 
     fn shape(key: &[&str]) -> Shape {
         let key: Vec<_> = key.iter().map(|k| (*k).to_owned()).collect();
-        Shape::new(&[], &[], &key, None, &Condition::default(), &Condition::default())
+        Shape::new(&[], &[], (&key, None), None, &Condition::default(), &Condition::default())
     }
 
     #[test]
@@ -185,6 +194,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_may_be_lifted() {
+        let (key, lift) = (["mail".to_owned()], ["properties".to_owned()]);
+        let shape =
+            Shape::new(&[], &[], (&key, Some(&lift)), None, &Condition::default(), &Condition::default());
+        let body = r#"[{"properties":{"mail":"a"}},{"properties":{"mail":"a"},"mail":"b"},{"mail":"b"},
+            {"mail":null,"properties":{"mail":"a"}},{"properties":{}}]"#;
+        let sheet = shape.sheet(body).expect("rows");
+        assert_ne!(sheet.ids[0], sheet.ids[1]);
+        assert_eq!(sheet.ids[1], sheet.ids[2], "the row's own field comes first");
+        assert_eq!(sheet.keyless, [3, 4]);
+    }
+
+    #[test]
     fn moments_and_wishes_are_looked_up_in_one_pass() {
         let keep = Condition(vec![
             (path("type"), Test::OneOf(vec![Scalar::Text("note".into())])),
@@ -192,7 +214,7 @@ mod tests {
         ]);
         let gone = Condition(vec![(path("custom.gone"), Test::OneOf(vec![Scalar::Bool(true)]))]);
         let field = ["updatedAt".to_owned()];
-        let shape = Shape::new(&[], &[], &["_id".into()], Some((&field, &Format::Iso)), &keep, &gone);
+        let shape = Shape::new(&[], &[], (&["_id".into()], None), Some((&field, &Format::Iso)), &keep, &gone);
         let body = r#"[{"_id":"a","type":"note","custom":{"x":1,"gone":true},"updatedAt":"1970-01-01T00:00:01Z"},
             {"_id":"b","type":"note","custom":{},"updatedAt":""},{"_id":"c","type":"call","custom":{"gone":true}}]"#;
         let sheet = shape.sheet(body).expect("rows");
@@ -206,7 +228,7 @@ mod tests {
         let shape = Shape::new(
             &[path("response.items")],
             &[path("response.total_result"), path("response.total")],
-            &[],
+            (&[], None),
             None,
             &Condition::default(),
             &Condition::default(),

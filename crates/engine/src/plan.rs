@@ -1,6 +1,7 @@
 //! Joins pipeline and connector into what a run will do. Data only; nothing is asked and nothing is opened.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sync_connectors::{Bound, CursorOptions, Plan, StreamPlan};
@@ -53,8 +54,20 @@ pub(crate) struct StreamRun {
     pub cursor: Option<CursorOptions>,
     /// What becomes of its fields.
     pub columns: Columns,
+    /// Where the provider tells types of its fields, with what they are to be told apart from.
+    pub types_from: Option<TypesFrom>,
     /// What a write does.
     pub disposition: Disposition,
+}
+
+/// Where the provider tells types of fields.
+#[derive(Clone, Debug)]
+pub(crate) struct TypesFrom {
+    pub listing: Arc<sync_connectors::TypesFrom>,
+    /// The object of a row that the fields are in, if they are not in the row itself.
+    pub lift: Option<Vec<String>>,
+    /// Names that a row is known to have outside of that.
+    pub envelope: Vec<String>,
 }
 
 impl StreamRun {
@@ -305,7 +318,13 @@ fn stream_of(
     let cursor = cursor_of(pipeline, stream, word, complaints);
     let order = cursor.as_ref().and_then(|c| match c.field.as_slice() {
         [field] => Some(field.clone()),
+        [path @ .., field] if stream.lift() == Some(path) => Some(field.clone()),
         _ => None,
+    });
+    let types_from = stream.types_from.as_ref().map(|listing| TypesFrom {
+        listing: listing.clone(),
+        lift: stream.lift().map(<[String]>::to_vec),
+        envelope: stream.envelope(),
     });
     let columns = Columns::of(
         &columns::Of {
@@ -320,7 +339,8 @@ fn stream_of(
         },
         complaints,
     );
-    Some(StreamRun { name: word.name.to_owned(), named: word.named, key, cursor, columns, disposition })
+    let name = word.name.to_owned();
+    Some(StreamRun { name, named: word.named, key, cursor, columns, types_from, disposition })
 }
 
 fn cursor_of(

@@ -132,8 +132,12 @@ impl Attempt<'_> {
         destination: &str,
         rows: Vec<RejectRow>,
     ) -> Result<(), Problem> {
-        let terms = Terms { bad_row: BadRow::Quarantine, ..self.stream.columns.terms.clone() };
+        let mut terms = Terms { bad_row: BadRow::Quarantine, ..self.stream.columns.terms.clone() };
         let mut schema = checkpoint.schema.clone();
+        if self.stream.types_from.is_some() {
+            // Nothing is asked here: the types that the provider told are those that the last run knew.
+            terms.remember(&schema);
+        }
         terms.adopt(&mut schema);
         let all = rows.len() as u64;
         let shaped = shape(&rows, schema, &terms, self.run);

@@ -102,13 +102,53 @@ const QUEUE_PAGES: usize = 2;
 /// Reads one stream into its table.
 pub(crate) async fn run(context: &Context<'_>, stream: &StreamRun) -> StreamReport {
     let started = context.hands.clock.monotonic();
-    let mut report = match open(context, stream).await {
-        Ok(opened) => pull(context, stream, opened).await,
-        Err(problem) => empty_report(stream, Some(problem)),
+    let mut report = match told(context, stream).await {
+        Ok((told, cost)) => {
+            let stream = told.as_ref().unwrap_or(stream);
+            let mut report = match open(context, stream).await {
+                Ok(opened) => pull(context, stream, opened).await,
+                Err(problem) => empty_report(stream, Some(problem)),
+            };
+            cost.enter(&mut report);
+            report
+        }
+        Err((problem, cost)) => {
+            let mut report = empty_report(stream, Some(problem));
+            cost.enter(&mut report);
+            report
+        }
     };
     let elapsed = context.hands.clock.monotonic().saturating_sub(started);
     report.elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     report
+}
+
+/// The stream with the types that the provider tells of its fields, where it tells any. Without them the stream does
+/// not begin: they decide the types of the table, for good.
+async fn told(
+    context: &Context<'_>,
+    stream: &StreamRun,
+) -> Result<(Option<StreamRun>, Cost), (Problem, Cost)> {
+    use sync_core::Explain as _;
+    let Some(from) = &stream.types_from else { return Ok((None, Cost::default())) };
+    let (flight, _, _) = shares(context.memory);
+    let types = context.plan.bound.types(&from.listing, flight, context.ask.clone(), reader_hands(context));
+    match types.await {
+        Ok(types) => {
+            let cost = Cost::of(types.requests, types.retries, types.waited);
+            let envelope: Vec<_> = from.envelope.iter().map(String::as_str).collect();
+            let columns = stream.columns.told(types.fields, from.lift.as_deref(), &envelope);
+            Ok((Some(StreamRun { columns, ..stream.clone() }), cost))
+        }
+        Err(error) => {
+            let cost = Cost::of(error.requests, error.retries, error.waited);
+            Err((error.problem(), cost))
+        }
+    }
+}
+
+fn reader_hands(context: &Context<'_>) -> sync_connectors::Hands {
+    sync_connectors::Hands { clock: context.hands.clock.clone(), stop: context.hands.stop.clone() }
 }
 
 /// The report of a stream that did nothing.
@@ -205,18 +245,16 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
         limit: context.options.limit,
         columns: stream.columns.wanted.clone(),
     };
-    let hands =
-        sync_connectors::Hands { clock: context.hands.clock.clone(), stop: context.hands.stop.clone() };
     let reader = context
         .plan
         .bound
-        .read(&stream.name, options, context.ask.clone(), hands)
+        .read(&stream.name, options, context.ask.clone(), reader_hands(context))
         .map_err(|error| error.problem())?;
     let mut schema = saved.as_ref().map(|c| c.schema.clone());
     let kept = schema.as_mut().map(|schema| stream.columns.terms.adopt(schema)).unwrap_or_default();
     if !kept.is_empty() && (opened.rows > 0 || opened.building) {
         let message = format!(
-            "`types` gives {} another type than the table has, which keeps its own until --full-refresh rebuilds it",
+            "`types` or the provider gives {} another type than the table has, which keeps its own until --full-refresh rebuilds it",
             kept.join(", ")
         );
         notes.push(Note::new("types_not_applied", message));

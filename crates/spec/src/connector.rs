@@ -12,6 +12,7 @@ mod paginate;
 mod read;
 mod request;
 mod stream;
+mod types_from;
 
 pub use read::connector_schema;
 
@@ -200,8 +201,14 @@ pub struct Stream {
     pub keep: Option<Condition>,
     /// Rows for which it holds are tombstones.
     pub deleted_when: Option<Condition>,
+    /// Fields that no row is wanted with.
+    pub drop: Option<Said<Vec<FieldPath>>>,
+    /// The object in each row of which every key becomes a column.
+    pub lift: Option<Said<FieldPath>>,
     /// Types of columns, by path.
     pub types: Vec<(Spanned<FieldPath>, sync_core::Type)>,
+    /// Where the provider itself tells types of columns.
+    pub types_from: Option<Said<Box<TypesFrom>>>,
     /// The fields of the primary key; empty means none.
     pub key: Option<Vec<String>>,
     /// How to go on.
@@ -212,6 +219,58 @@ pub struct Stream {
     pub unverified: Option<bool>,
     /// A word for people.
     pub description: Option<String>,
+}
+
+/// A word as it is said, which may be `none`: that takes out what would be inherited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said<T> {
+    /// `none`
+    None,
+    /// Something.
+    Some(T),
+}
+
+impl<T> Said<T> {
+    /// What is said, if it is something.
+    pub fn some(&self) -> Option<&T> {
+        match self {
+            Self::None => None,
+            Self::Some(value) => Some(value),
+        }
+    }
+
+    pub(crate) fn boxed(self) -> Said<Box<T>> {
+        match self {
+            Self::None => Said::None,
+            Self::Some(value) => Said::Some(Box::new(value)),
+        }
+    }
+}
+
+/// `types_from:`: a listing of fields with their types.
+#[derive(Clone, Debug)]
+pub struct TypesFrom {
+    /// Its request.
+    pub request: RequestSpec,
+    /// Where the list of fields is.
+    pub records: Option<Vec<Spanned<FieldPath>>>,
+    /// How the list goes on.
+    pub paginate: Option<Paginate>,
+    /// Where an element says the name of its field.
+    pub name: FieldPath,
+    /// Where it says the field's type.
+    pub kind: FieldPath,
+    /// The provider's words for types.
+    pub map: Vec<(String, GivenType)>,
+}
+
+/// What somebody says about the type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenType {
+    /// This one.
+    Exactly(sync_core::Type),
+    /// A decimal with as many digits behind the point as the values have.
+    Decimal,
 }
 
 /// A path into a record or an answer: `a.b`, `custom."# Open Tickets"`.

@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 
 use serde_json::json;
 
-use crate::Spanned;
 use crate::node::{Entry, Node, Value};
 use crate::read::{Form, Reader, shown};
 use crate::schema::{self, Defs, Json};
+use crate::{Said, Spanned};
 
 /// A text, as it was written.
 pub(crate) struct Text;
@@ -317,6 +317,23 @@ impl<F: Form> Form for OrRemoved<F> {
             json!({ "type": "null", "description": "Takes the inherited one out." }),
             F::schema(defs),
         ])
+    }
+}
+
+/// A value, or `none`, which takes out what would be inherited.
+pub(crate) struct OrNo<F>(PhantomData<F>);
+
+impl<F: Form> Form for OrNo<F> {
+    type Value = Said<F::Value>;
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Said<F::Value>> {
+        if node.is_word("none") { Some(Said::None) } else { F::read(node, reader).map(Said::Some) }
+    }
+
+    fn schema(defs: &mut Defs) -> Json {
+        // Not exactly one: where the value is a text, `none` is one, too.
+        let none = json!({ "const": "none", "description": "Takes the inherited one out." });
+        json!({ "anyOf": [none, F::schema(defs)] })
     }
 }
 

@@ -47,7 +47,8 @@ pub(crate) fn path_of(name: &Spanned<String>, reader: &mut Reader<'_>) -> Option
     }
 }
 
-struct TypeWord;
+/// One type, with the digits of a decimal.
+pub(crate) struct TypeWord;
 
 const TYPES: &[&str] = &["text", "int", "float", "decimal", "bool", "date", "timestamp", "local", "json"];
 

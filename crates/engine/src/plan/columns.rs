@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ring::hmac;
 use sync_connectors::StreamPlan;
 use sync_core::{Disposition, Explain as _, Problem, Type, system};
-use sync_spec::{self as spec, FieldPath, Mask, Percent, Span, Spanned, Step};
+use sync_spec::{self as spec, FieldPath, GivenType, Mask, Percent, Span, Spanned, Step};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Complaints;
@@ -70,7 +70,10 @@ impl Columns {
                 type_change: own.schema.type_change.or(defaults.schema.type_change).unwrap_or_default(),
                 bad_row: own.on_bad_row.or(defaults.on_bad_row).unwrap_or_default(),
                 key,
-                declared: types.iter().map(|(path, ty)| (column_of(&path.value), *ty)).collect(),
+                declared: types
+                    .iter()
+                    .map(|(path, ty)| (column_of(&path.value), GivenType::Exactly(*ty)))
+                    .collect(),
             },
             max_bad: own.max_bad.or(defaults.max_bad).unwrap_or(MAX_BAD),
             deleted: deleted(of, complaints),
@@ -80,6 +83,33 @@ impl Columns {
             refinery: Arc::new(refinery),
         };
         columns.check_key(of, select, complaints);
+        columns
+    }
+
+    /// With the types that the provider tells of its fields, which come behind those that somebody wrote down.
+    ///
+    /// A field that does not land, or not as it was sent, has no use for the provider's word about it; one of the
+    /// primary key is to be told apart by what is sent, not by what it means. `lift` is where the fields are in a
+    /// row, and `envelope` has names that the row itself has.
+    pub(crate) fn told(
+        &self,
+        types: Vec<(String, GivenType)>,
+        lift: Option<&[String]>,
+        envelope: &[&str],
+    ) -> Self {
+        let mut columns = self.clone();
+        for (field, ty) in types {
+            let field = match lift {
+                Some(path) if envelope.contains(&field.as_str()) => format!("{}.{field}", path.join(".")),
+                _ => field,
+            };
+            let name = self.refinery.name_of(&field);
+            let changed = self.refinery.mask_of(&field).is_some() || self.refinery.sets(&name);
+            let known = columns.terms.declared.iter().any(|(declared, _)| *declared == name);
+            if !changed && !known && !self.refinery.drops(&field) && !self.terms.key.contains(&name) {
+                columns.terms.declared.push((name, ty));
+            }
+        }
         columns
     }
 

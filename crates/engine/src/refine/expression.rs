@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use cel::objects::{Key, Map};
 use cel::{Context, Env, ExecutionError, Program, Value};
 
-use super::fields::Fields;
+use sync_connectors::fields::Fields;
 
 /// Names that are no fields: the types, and where the extensions live.
 const NOT_FIELDS: &[&str] = &[

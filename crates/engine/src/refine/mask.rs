@@ -6,7 +6,7 @@ use ring::hmac;
 use sync_connectors::json::{self, JsonError, Value};
 use sync_spec::Mask;
 
-use super::fields::{Edit, Fields, elements};
+use sync_connectors::fields::{Edit, Fields, elements};
 
 /// Characters that stay of a value under [`Mask::Partial`].
 const STAY: usize = 4;

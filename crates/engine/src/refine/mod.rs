@@ -6,7 +6,6 @@
 //! is masked, too.
 
 mod expression;
-mod fields;
 mod mask;
 mod select;
 
@@ -16,9 +15,9 @@ use sync_core::Type;
 use sync_spec::{FieldPath, Mask, Span, Spanned, Step as Word};
 
 use expression::{Expression, to_json};
-use fields::{Edit, Fields};
 use mask::Masking;
 pub(crate) use select::Selection;
+use sync_connectors::fields::{Edit, Fields};
 
 /// Everything that is done to the rows of a stream.
 #[derive(Debug, Default)]
@@ -131,6 +130,11 @@ impl Refinery {
         found
     }
 
+    /// Whether a field of the row as it is sent is left out altogether.
+    pub fn drops(&self, field: &str) -> bool {
+        self.selection.as_ref().is_some_and(|selection| selection.drops(field))
+    }
+
     /// Whether a step makes a field of this name, or makes it anew.
     pub fn sets(&self, field: &str) -> bool {
         self.steps
@@ -156,7 +160,7 @@ impl Refinery {
             }
         }
         for (path, name) in &self.lifts {
-            if let Some(value) = take_out(&mut fields, path)? {
+            if let Some(value) = fields.take(path)? {
                 fields.set(name, value);
             }
         }
@@ -206,29 +210,6 @@ impl Step {
             }
         }
     }
-}
-
-/// The value at a path inside a field, which loses it.
-fn take_out(fields: &mut Fields<'_>, path: &[String]) -> Result<Option<String>, JsonError> {
-    let Some((first, rest)) = path.split_first() else { return Ok(None) };
-    let Some(value) = fields.get(first) else { return Ok(None) };
-    if rest.is_empty() {
-        let value = value.to_owned();
-        fields.edit(|name, _| if name == first { Edit::Drop } else { Edit::Keep });
-        return Ok(Some(value));
-    }
-    if !value.starts_with('{') {
-        return Ok(None);
-    }
-    let value = value.to_owned();
-    let mut inner = Fields::of(&value)?;
-    let found = take_out(&mut inner, rest)?;
-    if found.is_some() {
-        let mut text = String::with_capacity(value.len());
-        inner.write(&mut text);
-        fields.set(first, text);
-    }
-    Ok(found)
 }
 
 /// The words of a stream while they are compiled.

@@ -3,7 +3,7 @@
 use sync_connectors::json::JsonError;
 use sync_spec::SelectPattern;
 
-use super::fields::{Edit, Fields};
+use sync_connectors::fields::{Edit, Fields};
 
 /// The patterns of a stream, of which the last one that fits a path decides about it and what is inside.
 ///

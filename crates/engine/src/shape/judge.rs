@@ -2,7 +2,7 @@
 
 use sync_connectors::json::{self, JsonError, Value};
 use sync_core::{Column as Pinned, Schema, SchemaChange, Type};
-use sync_spec::{BadRow, Contract};
+use sync_spec::{BadRow, Contract, GivenType};
 
 use super::observe::{self, Seen};
 use super::{Decoder, Leniency, Rows, Sample};
@@ -19,12 +19,12 @@ pub(crate) struct Terms {
     /// The fields of the primary key, as the table names them.
     pub key: Vec<String>,
     /// Types that somebody gave, by field.
-    pub declared: Vec<(String, Type)>,
+    pub declared: Vec<(String, GivenType)>,
 }
 
 impl Terms {
     /// The type that somebody gave a field.
-    pub(super) fn given(&self, field: &str) -> Option<Type> {
+    pub(super) fn given(&self, field: &str) -> Option<GivenType> {
         self.declared.iter().find(|(name, _)| name == field).map(|(_, ty)| *ty)
     }
 
@@ -34,10 +34,10 @@ impl Terms {
         let mut kept = Vec::new();
         for column in &mut schema.columns {
             let given = self.given(&column.field);
-            if let Some(ty) = given.filter(|_| !column.settled) {
-                (column.ty, column.settled) = (ty, true);
+            if let Some(given) = given.filter(|_| !column.settled) {
+                (column.ty, column.settled) = (fresh(given), true);
             }
-            column.declared = given == Some(column.ty);
+            column.declared = given.is_some_and(|given| is_of(column.ty, given));
             if given.is_some() && !column.declared {
                 kept.push(column.name.clone());
             }
@@ -45,11 +45,26 @@ impl Terms {
         kept
     }
 
-    /// What becomes of a value that its column cannot hold. A type that somebody gave does not give way, and a row
-    /// without its key is no row.
-    fn of_misfit(&self, column: &Pinned) -> Contract {
+    /// Takes the types that the columns of a table were given earlier, where nobody gives them one now.
+    pub fn remember(&mut self, schema: &Schema) {
+        for column in schema.columns.iter().filter(|column| column.declared) {
+            if self.given(&column.field).is_none() {
+                let given = match column.ty {
+                    Type::Decimal(38, _) => GivenType::Decimal,
+                    ty => GivenType::Exactly(ty),
+                };
+                self.declared.push((column.field.clone(), given));
+            }
+        }
+    }
+
+    /// What becomes of a value that its column cannot hold, and that a column of type `to` could. A type that
+    /// somebody gave does not give way, but for a decimal without digits, which gets more of them; and a row without
+    /// its key is no row.
+    fn of_misfit(&self, column: &Pinned, to: Type) -> Contract {
+        let more_digits = matches!((column.ty, to), (Type::Decimal(..), Type::Decimal(..)));
         match self.type_change {
-            Contract::Evolve if column.declared => Contract::Quarantine,
+            Contract::Evolve if column.declared && !more_digits => Contract::Quarantine,
             Contract::DropValue if self.key.contains(&column.field) => Contract::Quarantine,
             contract => contract,
         }
@@ -61,6 +76,22 @@ impl Terms {
             Contract::DropValue if self.key.iter().any(|name| name == field) => Contract::Quarantine,
             contract => contract,
         }
+    }
+}
+
+/// The type of a column of which nothing but this is known.
+pub(super) fn fresh(given: GivenType) -> Type {
+    match given {
+        GivenType::Exactly(ty) => ty,
+        GivenType::Decimal => Type::Decimal(38, 0),
+    }
+}
+
+/// Whether a column of this type is what somebody said.
+fn is_of(ty: Type, given: GivenType) -> bool {
+    match given {
+        GivenType::Exactly(given) => ty == given,
+        GivenType::Decimal => matches!(ty, Type::Decimal(38, _)),
     }
 }
 
@@ -113,8 +144,11 @@ impl Decoder {
     pub(crate) fn judge(&self, rows: &Rows<'_>, terms: &Terms, page: u64) -> Result<Judged, Box<Stopped>> {
         let mut judged = Judged::default();
         let mut scratch = self.columns(rows.ranges.len());
+        let grows =
+            |column: &Pinned| column.declared && terms.given(&column.field) == Some(GivenType::Decimal);
+        let grows: Vec<bool> = self.schema.columns.iter().map(grows).collect();
         for (index, row) in rows.iter().enumerate() {
-            let misfits = match self.misfits(row, &mut scratch) {
+            let misfits = match self.misfits(row, &mut scratch, &grows) {
                 Ok(misfits) => misfits,
                 Err(error) => {
                     let message = match json::kind_of(row) {
@@ -151,7 +185,7 @@ impl Decoder {
                 Misfit::New { field, ty } => (field.as_str(), terms.of_new(field), None, *ty),
                 Misfit::Change { place, ty } => {
                     let column = &self.schema.columns[*place];
-                    (column.field.as_str(), terms.of_misfit(column), Some(column.ty), *ty)
+                    (column.field.as_str(), terms.of_misfit(column, *ty), Some(column.ty), *ty)
                 }
             };
             let code = if from.is_some() { "type_change" } else { "new_column" };
@@ -204,7 +238,12 @@ impl Decoder {
     }
 
     /// What the schema cannot hold of a row. Columns that have had only nulls take whatever comes.
-    fn misfits(&self, row: &str, scratch: &mut [super::Column]) -> Result<Vec<Misfit>, JsonError> {
+    fn misfits(
+        &self,
+        row: &str,
+        scratch: &mut [super::Column],
+        grows: &[bool],
+    ) -> Result<Vec<Misfit>, JsonError> {
         let mut slots: Vec<Option<Value<'_>>> = vec![None; scratch.len()];
         let mut unknown: Vec<(String, Value<'_>)> = Vec::new();
         json::each_field(row, |name, value| {
@@ -220,7 +259,15 @@ impl Decoder {
         for (place, (column, value)) in scratch.iter_mut().zip(&slots).enumerate() {
             let Some(value) = value else { continue };
             let pinned = &self.schema.columns[place];
-            if pinned.settled && column.append(value).is_err() {
+            if !pinned.settled {
+                continue;
+            }
+            let misfit = column.append(value).is_err();
+            if grows[place] {
+                misfits.extend(
+                    more_digits(pinned, column, value, misfit).map(|ty| Misfit::Change { place, ty }),
+                );
+            } else if misfit {
                 let seen = Seen::of(value);
                 let ty = observe::widen(pinned.ty, seen.ty(false), pinned.digits.join(seen.digits()));
                 misfits.push(Misfit::Change { place, ty });
@@ -235,7 +282,7 @@ impl Decoder {
     /// The schema that the rows that land need.
     pub(crate) fn widened(&self, rows: &Rows<'_>, judged: &Judged, terms: &Terms) -> Schema {
         let mut sample = Sample::default();
-        sample.take(rows);
+        sample.take(rows, terms);
         let may_add = terms.new_columns == Contract::Evolve;
         let may_change = |place: usize| {
             let column = &self.schema.columns[place];
@@ -243,6 +290,21 @@ impl Decoder {
         };
         sample.widen(&self.schema, terms, may_add, may_change)
     }
+}
+
+/// The type that a decimal without digits needs for a value that it cannot hold. `column` knows the extent of the
+/// values before it, those that need more digits included, so that no two of them come to need more than there are.
+fn more_digits(pinned: &Pinned, column: &mut super::Column, value: &Value<'_>, misfit: bool) -> Option<Type> {
+    let seen = Seen::of_number(value);
+    if misfit && seen.is_none() {
+        return Some(Type::Json);
+    }
+    let all = pinned.digits.join(column.digits).join(seen.map(|s| s.digits()).unwrap_or_default());
+    if !observe::fits_a_decimal(all) {
+        return Some(Type::Json);
+    }
+    column.digits = column.digits.join(all);
+    misfit.then(|| observe::decimal(all))
 }
 
 /// What is wrong with a field of a row, with the value as it was sent.

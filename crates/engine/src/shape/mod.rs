@@ -16,6 +16,7 @@ use std::sync::Arc;
 use sync_connectors::json::{self, JsonError, Value};
 use sync_core::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use sync_core::{RunId, Schema, Timestamp};
+use sync_spec::GivenType;
 
 use column::Column;
 pub(crate) use judge::{Aside, Stopped, Terms, excerpt};
@@ -54,13 +55,21 @@ impl std::ops::AddAssign for Altered {
 /// What the first rows of a table look like, until there are enough to pin its types.
 #[derive(Default)]
 pub(crate) struct Sample {
-    fields: Vec<(String, Seen)>,
+    fields: Vec<Observed>,
     places: HashMap<String, usize>,
+}
+
+/// A field and what its values have been.
+struct Observed {
+    field: String,
+    seen: Seen,
+    /// Whether it is a decimal of which only the digits are to be found.
+    digits_only: bool,
 }
 
 impl Sample {
     /// Takes notice of the rows of a page. One that cannot be read has no say; whoever loads it says what it is.
-    pub(crate) fn take(&mut self, rows: &Rows<'_>) {
+    pub(crate) fn take(&mut self, rows: &Rows<'_>, terms: &Terms) {
         let mut values = Vec::new();
         for row in rows.iter() {
             values.clear();
@@ -70,23 +79,24 @@ impl Sample {
             });
             if read.is_ok() {
                 for (name, value) in &values {
-                    self.take_value(name, value);
+                    let place = self.place(name, terms);
+                    let observed = &mut self.fields[place];
+                    match observed.digits_only {
+                        true => observed.seen.take_digits(value),
+                        false => observed.seen.take(value),
+                    }
                 }
             }
         }
     }
 
-    fn take_value(&mut self, name: &str, value: &Value<'_>) {
-        let place = self.place(name);
-        self.fields[place].1.take(value);
-    }
-
-    fn place(&mut self, name: &str) -> usize {
+    fn place(&mut self, name: &str, terms: &Terms) -> usize {
         if let Some(place) = self.places.get(name) {
             return *place;
         }
         self.places.insert(name.to_owned(), self.fields.len());
-        self.fields.push((name.to_owned(), Seen::default()));
+        let digits_only = terms.given(name) == Some(GivenType::Decimal);
+        self.fields.push(Observed { field: name.to_owned(), seen: Seen::default(), digits_only });
         self.fields.len() - 1
     }
 
@@ -97,7 +107,7 @@ impl Sample {
     /// gave are taken as they are, with the columns that no row has had yet at the end.
     pub(crate) fn pin(&self, terms: &Terms) -> Schema {
         let mut schema = Schema::default();
-        for (field, seen) in &self.fields {
+        for Observed { field, seen, .. } in &self.fields {
             add(&mut schema, field, seen, !terms.key.contains(field), terms);
         }
         for (field, _) in &terms.declared {
@@ -121,7 +131,7 @@ impl Sample {
         may_change: impl Fn(usize) -> bool,
     ) -> Schema {
         let mut wider = schema.clone();
-        for (field, seen) in &self.fields {
+        for Observed { field, seen, digits_only } in &self.fields {
             let Some(place) = wider.columns.iter().position(|c| c.field == *field) else {
                 if may_add {
                     add(&mut wider, field, seen, false, terms);
@@ -130,6 +140,9 @@ impl Sample {
             };
             let column = &mut wider.columns[place];
             column.digits = column.digits.join(seen.digits());
+            if column.declared && *digits_only && may_change(place) {
+                column.ty = observe::decimal(column.digits);
+            }
             if !seen.settled() || column.declared || !may_change(place) {
                 continue;
             }
@@ -150,7 +163,11 @@ fn add(schema: &mut Schema, field: &str, seen: &Seen, dates: bool, terms: &Terms
     let given = terms.given(field);
     schema.add(
         field,
-        given.unwrap_or_else(|| seen.ty(dates)),
+        match given {
+            Some(GivenType::Decimal) => observe::decimal(seen.digits()),
+            Some(given) => judge::fresh(given),
+            None => seen.ty(dates),
+        },
         given.is_some() || seen.settled(),
         seen.digits(),
     );

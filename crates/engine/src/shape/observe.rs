@@ -5,7 +5,7 @@
 //! digits, else decimals. Text is a moment, a local time or a day only if every non-empty value has that one
 //! form.
 
-use sync_connectors::json::Value;
+use sync_connectors::json::{self, Value};
 use sync_core::{Digits, Type, parse_date, parse_local, parse_timestamp};
 
 use super::number::{self, Number};
@@ -41,6 +41,18 @@ impl Seen {
         seen
     }
 
+    /// One number, in quotes or not; nothing for any other value.
+    pub(super) fn of_number(value: &Value<'_>) -> Option<Self> {
+        match value {
+            Value::Number(_) => Some(Self::of(value)),
+            Value::Text(text) => match json::value(text) {
+                Ok(number @ Value::Number(_)) => Some(Self::of(&number)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Takes notice of a value.
     pub(super) fn take(&mut self, value: &Value<'_>) {
         match value {
@@ -52,6 +64,16 @@ impl Seen {
                 self.forms.take(text.as_bytes());
             }
             Value::Nested(_) => self.nested = true,
+        }
+    }
+
+    /// Takes notice of a number, in quotes or not, and of nothing else.
+    pub(super) fn take_digits(&mut self, value: &Value<'_>) {
+        if let Some(number) = Self::of_number(value) {
+            let all = self.digits.join(number.digits);
+            if fits_a_decimal(all) {
+                (self.digits, self.ints) = (all, true);
+            }
         }
     }
 
@@ -118,11 +140,12 @@ impl Seen {
 /// The decimal type for numbers of this extent, with all the room that is left before the point; exact text
 /// where 38 digits are not enough.
 pub(super) fn decimal(digits: Digits) -> Type {
-    if u32::from(digits.whole) + u32::from(digits.scale) <= 38 {
-        Type::Decimal(38, digits.scale)
-    } else {
-        Type::Json
-    }
+    if fits_a_decimal(digits) { Type::Decimal(38, digits.scale) } else { Type::Json }
+}
+
+/// Whether 38 digits are enough.
+pub(super) fn fits_a_decimal(digits: Digits) -> bool {
+    u32::from(digits.whole) + u32::from(digits.scale) <= 38
 }
 
 impl Forms {
@@ -165,7 +188,6 @@ pub(super) fn widen(was: Type, now: Type, digits: Digits) -> Type {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sync_connectors::json;
 
     /// The type of a column with these values, written as a JSON list.
     #[track_caller]

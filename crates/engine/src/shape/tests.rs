@@ -25,9 +25,9 @@ struct Table {
 
 impl Table {
     fn pinned_by(body: &str) -> Self {
-        let mut sample = Sample::default();
-        sample.take(&rows(body, &ranges(body)));
         let terms = Terms::default();
+        let mut sample = Sample::default();
+        sample.take(&rows(body, &ranges(body)), &terms);
         Self { decoder: Decoder::new(sample.pin(&terms), RunId::new(Timestamp::from_micros(0))), terms }
     }
 
@@ -224,16 +224,25 @@ fn what_is_no_row_is_set_aside() {
     );
 }
 
+/// Rows whose only field is `v`, one for each value.
+fn values_of_v(values: &str) -> String {
+    values.split_whitespace().map(|v| format!("{{\"v\":{v}}}")).collect::<Vec<_>>().join("\n")
+}
+
+/// A table whose column `v` was given a type, and which these rows pin.
+fn given(ty: GivenType, body: &str) -> Table {
+    let terms = Terms { declared: vec![("v".to_owned(), ty)], ..Terms::default() };
+    let mut sample = Sample::default();
+    sample.take(&rows(body, &ranges(body)), &terms);
+    let decoder = Decoder::new(sample.pin(&terms), RunId::new(Timestamp::from_micros(0)));
+    Table { decoder, terms }
+}
+
 /// A page whose column `v` was given a type.
 #[track_caller]
 fn declared(ty: &str, values: &str, expect: &str) {
-    let body: Vec<_> = values.split_whitespace().map(|v| format!("{{\"v\":{v}}}")).collect();
-    let body = body.join("\n");
-    let terms = Terms { declared: vec![("v".to_owned(), ty.parse().expect("a type"))], ..Terms::default() };
-    let mut sample = Sample::default();
-    sample.take(&rows(&body, &ranges(&body)));
-    let decoder = Decoder::new(sample.pin(&terms), RunId::new(Timestamp::from_micros(0)));
-    let got = Table { decoder, terms }.read(&body);
+    let body = values_of_v(values);
+    let got = given(GivenType::Exactly(ty.parse().expect("a type")), &body).read(&body);
     let got: Vec<_> = got.lines().map(|line| line.split_once(": ").unwrap_or(("", line)).1).collect();
     assert_eq!(got.join(" | "), expect, "{ty} {values}");
 }
@@ -257,4 +266,48 @@ fn a_type_that_was_given_does_not_give_way() {
     );
     declared("bool", "1", " | \"v\" is bool, and this row has 1");
     declared("date", "\"soon\"", " | \"v\" is date, and this row has \"soon\"");
+}
+
+#[test]
+fn a_decimal_without_digits_gets_those_that_its_values_have() {
+    let nines = "9".repeat(30);
+    let mut table = given(GivenType::Decimal, &values_of_v("\"1.5\" 2 \"\" null \"n/a\" 1e1"));
+    let mut read = |values: &str| table.read(&values_of_v(values));
+    assert_eq!(read("\"1.5\" 2 \"\" null"), "v decimal(38,1): 1.5 2.0 ∅ ∅");
+    assert_eq!(read("\"0.125\" 7"), "v decimal(38,3): 0.125 7.000");
+    assert_eq!(
+        read("\"n/a\" \"0.5\" true"),
+        "v decimal(38,3): 0.500\ntype_change 0: \"v\" is decimal(38,3), and this row has \"n/a\"\n\
+         type_change 2: \"v\" is decimal(38,3), and this row has true"
+    );
+    // Both would fit, but not side by side: the first that comes is taken.
+    let both = read(&format!("{nines} 0.123456789"));
+    assert_eq!(
+        both,
+        format!(
+            "v decimal(38,3): {nines}.000\ntype_change 1: \"v\" is decimal(38,3), and this row has 0.123456789"
+        )
+    );
+    assert_eq!(read("\"0.12345678\""), "v decimal(38,8): 0.12345678");
+}
+
+#[test]
+fn numbers_that_never_fit_one_decimal_are_set_aside_whichever_comes_first() {
+    let (long, fine) = ("9".repeat(30), format!("0.{}1", "0".repeat(20)));
+    for (first, second) in [(&long, &fine), (&fine, &long)] {
+        let body = values_of_v(&format!("{first} {second}"));
+        let read = given(GivenType::Decimal, &body).read(&body);
+        assert_eq!(read.lines().count(), 2, "{read}");
+        assert!(read.contains("type_change 1: \"v\" is decimal(38,"), "{read}");
+    }
+}
+
+#[test]
+fn a_decimal_without_digits_changes_only_where_the_contract_lets_it() {
+    let mut table = given(GivenType::Decimal, &values_of_v("1.5"));
+    table.terms.type_change = Contract::Quarantine;
+    assert_eq!(
+        table.read(&values_of_v("1 0.25")),
+        "v decimal(38,1): 1.0\ntype_change 1: \"v\" is decimal(38,1), and this row has 0.25"
+    );
 }

@@ -91,7 +91,7 @@ impl Decode {
         }
         let Some(sampling) = &mut self.sample else { return self.decode(prepared, held, to_write) };
         let ranges: Vec<_> = prepared.rows.iter().map(|row| row.range.clone()).collect();
-        sampling.sample.take(&rows(&prepared, &ranges));
+        sampling.sample.take(&rows(&prepared, &ranges), &self.with.terms);
         sampling.rows += prepared.rows.len() as u64;
         sampling.bytes += prepared.page.body.len();
         sampling.pages.push((prepared, held));
@@ -287,6 +287,13 @@ impl PageBooks {
 }
 
 impl Cost {
+    /// Enters it into the report of a stream.
+    pub(super) fn enter(self, report: &mut sync_core::StreamReport) {
+        report.requests += self.requests;
+        report.retries += self.retries;
+        report.waited_ms += self.waited_ms;
+    }
+
     pub(super) fn of(requests: u64, retries: u64, waited: std::time::Duration) -> Self {
         Self { requests, retries, waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX) }
     }

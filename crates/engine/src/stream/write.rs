@@ -435,9 +435,7 @@ impl Writer {
     }
 
     fn asked(&mut self, requests: Cost) {
-        self.report.requests += requests.requests;
-        self.report.retries += requests.retries;
-        self.report.waited_ms += requests.waited_ms;
+        requests.enter(&mut self.report);
     }
 
     pub(super) fn note(&mut self, note: Note) {

@@ -3,14 +3,15 @@
 use super::cursor::CursorForm;
 use super::paginate::PaginateWord;
 use super::request::{BodyWord, QueryMap, RequestHeaders, RequestPath, target};
+use super::types_from::TypesFromMap;
 use crate::condition::{OfRow, On, OrNone};
-use crate::forms::{FieldNames, Flag, OneOrMany, Text};
+use crate::forms::{FieldNames, Flag, OneOrMany, OrNo, Text};
 use crate::node::Node;
 use crate::path::RowsPath;
 use crate::read::{Form, Located, Reader, record};
 use crate::schema::{self, Defs, Json};
 use crate::types::TypesWord;
-use crate::{RequestSpec, Stream};
+use crate::{FieldPath, RequestSpec, Said, Stream};
 
 record! {
     /// A stream. What it does not say, it inherits from `defaults`.
@@ -31,8 +32,14 @@ record! {
         may keep: OrNone<On<OfRow>>,
         /// Rows for which this holds are tombstones: they say that the row of their key is deleted; `none` for none.
         may deleted_when: OrNone<On<OfRow>>,
+        /// Fields that no row is wanted with, a path or a list of paths; `none` for all of them.
+        may drop: OrNo<OneOrMany<FieldPath>>,
+        /// An object in each row of which every key becomes a column of its own name; `none` for no such. Where the row has a field of that name, the key becomes `PATH.NAME`.
+        may lift: OrNo<FieldPath>,
         /// Types of columns that the provider documents, by path; those of the pipeline come before them.
         may types: TypesWord,
+        /// Types of columns from the provider's own metadata; `types` come before them. `none` for none.
+        may types_from: OrNo<TypesFromMap>,
         /// The fields of the primary key, one or a list; `none` where there is none.
         may key: Key,
         /// How a listing goes on.
@@ -56,7 +63,11 @@ record! {
             body,
         };
         let types = types.unwrap_or_default();
-        Some(Stream { request, records, keep, deleted_when, types, key, paginate, cursor, unverified, description })
+        let types_from = types_from.map(Said::boxed);
+        Some(Stream {
+            request, records, keep, deleted_when, drop, lift, types, types_from, key, paginate, cursor, unverified,
+            description,
+        })
     }
 }
 

@@ -233,4 +233,22 @@ fn connector_streams() {
     assert!(matches!(licenses.cursor, Some(CursorWord::None)));
     assert_eq!((licenses.key.as_deref(), &licenses.keep), (Some([].as_slice()), &Some(Condition::default())));
     assert_eq!(licenses.unverified, Some(true));
+
+    let deals = stream("deals");
+    assert_eq!(deals.drop, Some(Said::Some(vec![path(&["links"]), path(&["custom", "internal"])])));
+    assert_eq!(deals.lift, Some(Said::Some(path(&["properties"]))));
+    let from = deals.types_from.as_ref().and_then(Said::some).expect("types from somewhere");
+    assert!(matches!(&from.request.target, Some((RequestMethod::Post, p)) if shown(&p.value) == "/fields"));
+    assert_eq!((&from.name, &from.kind), (&path(&["field", "name"]), &path(&["field", "type"])));
+    let map: Vec<_> = from.map.iter().map(|(word, ty)| (word.as_str(), *ty)).collect();
+    let exactly = GivenType::Exactly;
+    assert_eq!(
+        map,
+        [
+            ("number", GivenType::Decimal),
+            ("money", exactly(sync_core::Type::Decimal(18, 2))),
+            ("datetime", exactly(sync_core::Type::Timestamp)),
+            ("free text", exactly(sync_core::Type::Text))
+        ]
+    );
 }

@@ -291,7 +291,7 @@ fn requests() {
     connector(
         "body: { updatedDate",
         "form: { updatedDate",
-        "36:5 form | unknown word `form` | known here: `get`, `post`, `query`, `headers`, `body`, `records`, `keep`, `deleted_when`, `types`, `key`, `paginate`, `cursor`, `unverified`, `description`",
+        "36:5 form | unknown word `form` | known here: `get`, `post`, `query`, `headers`, `body`, `records`, `keep`, `deleted_when`, `drop`, `lift`, `types`, `types_from`, `key`, `paginate`, `cursor`, `unverified`, `description`",
     );
 }
 
@@ -400,6 +400,27 @@ fn connector_streams() {
     connector(
         "description: Companies",
         "for_each: x, description: Companies",
-        "27:39 for_each | unknown word `for_each` | known here: `get`, `post`, `query`, `headers`, `body`, `records`, `keep`, `deleted_when`, `types`, `key`, `paginate`, `cursor`, `unverified`, `description`",
+        "27:39 for_each | unknown word `for_each` | known here: `get`, `post`, `query`, `headers`, `body`, `records`, `keep`, `deleted_when`, `drop`, `lift`, `types`, `types_from`, `key`, `paginate`, `cursor`, `unverified`, `description`",
+    );
+    connector("type: field.type, ", "", "48:5 types_from | `types_from` needs `type` | -");
+    connector(
+        "number: decimal,",
+        "number: decimals,",
+        "48:221 decimals | `decimals` is not a type | did you mean `decimal`?",
+    );
+    connector(
+        "{ post: /fields",
+        "{ get: /fields",
+        "48:81 body | a `get` has no body | use `post`, or `query`",
+    );
+    connector(
+        "lift: properties",
+        "lift: a b",
+        "47:12   | ` ` in a path | a name with other characters stands in double quotes: `custom.\"# Open\"`",
+    );
+    connector(
+        "drop: [links,",
+        "drop: [a..b,",
+        "46:14  | `a..b` has an empty name | names stand between the dots: `a.b`",
     );
 }
