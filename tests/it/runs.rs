@@ -75,18 +75,18 @@ fn flowlu_is_read_in_full_and_says_so() {
 #[test]
 fn every_stream_is_read_to_its_end() {
     let stage = Stage::new();
-    for provider in ["planhat", "flowlu"] {
+    for (provider, least) in [("planhat", 26), ("flowlu", 26), ("hubplanner", 2)] {
         let file = format!("{provider}.yaml");
         stage.write(&file, &stage.four_lines(provider, "\"*\"", &format!("sqlite://./{provider}.db")));
         let report = stage.run(&[&file]);
         report.done();
         let streams = report.json["streams"].as_array().expect("streams");
-        assert!(streams.len() > 25, "{} streams", streams.len());
+        assert!(streams.len() >= least, "{} streams", streams.len());
         for stream in streams {
             let name = stream["stream"].as_str().expect("a name");
             let of = if name == "leancompanies" { "companies" } else { name };
             let truth = stage.sandbox.oracle(&format!("{provider}/{of}")).expect(name).len() as u64;
-            let key = if provider == "planhat" { "_id" } else { "id" };
+            let key = if provider == "flowlu" { "id" } else { "_id" };
             let rows =
                 stage.one(&format!("{provider}.db"), &format!("SELECT count(DISTINCT {key}) FROM {name}"));
             assert_eq!((rows as u64, stream["loaded"].as_u64()), (truth, Some(truth)), "{provider}/{name}");
@@ -98,10 +98,13 @@ fn every_stream_is_read_to_its_end() {
 #[test]
 fn the_ready_made_pipelines_run() {
     let pipelines = files(&root().join("pipelines"), ".yaml");
-    assert_eq!(pipelines.len(), 4);
+    assert_eq!(pipelines.len(), 6);
     for path in pipelines {
         let (stage, text) = (Stage::new(), read(&path));
-        let provider = if text.contains("connector: planhat") { "planhat" } else { "flowlu" };
+        let provider = ["planhat", "flowlu", "hubplanner"]
+            .into_iter()
+            .find(|name| text.contains(&format!("connector: {name}\n")))
+            .expect("a provider");
         let line = format!("  connector: {provider}\n");
         let turned =
             format!("{line}  base_url: {}\n  rate_limit: {{ limits: [1000/s] }}\n", stage.base_url(provider));
@@ -110,7 +113,8 @@ fn the_ready_made_pipelines_run() {
         let mut command = stage.sync(&["run", "--json", "p.yaml"]);
         command
             .env("SYNC_PLANHAT_TOKEN", "planhat-sandbox-token")
-            .env("SYNC_FLOWLU_API_KEY", "flowlu-sandbox-key");
+            .env("SYNC_FLOWLU_API_KEY", "flowlu-sandbox-key")
+            .env("SYNC_HUBPLANNER_API_KEY", "hubplanner.sandbox.key");
         let report = crate::stage::Report::of(crate::support::said(&mut command));
         assert!(report.done() > 0, "{}", path.display());
     }

@@ -14,8 +14,11 @@ use tokio::runtime::Runtime;
 use crate::support::{Said, said, sync_in};
 
 /// The secrets that the sandbox accepts, by the variables that pipelines of a stage name.
-pub const SECRETS: [(&str, &str); 2] =
-    [("PLANHAT_TOKEN", "planhat-sandbox-token"), ("FLOWLU_KEY", "flowlu-sandbox-key")];
+pub const SECRETS: [(&str, &str); 3] = [
+    ("PLANHAT_TOKEN", "planhat-sandbox-token"),
+    ("FLOWLU_KEY", "flowlu-sandbox-key"),
+    ("HUBPLANNER_KEY", "hubplanner.sandbox.key"),
+];
 
 /// Sandbox, folder and binary.
 pub struct Stage {
@@ -62,7 +65,11 @@ impl Stage {
 
     /// The four lines of a pipeline that reads a provider of the sandbox.
     pub fn four_lines(&self, provider: &str, streams: &str, destination: &str) -> String {
-        let variable = if provider == "planhat" { "PLANHAT_TOKEN" } else { "FLOWLU_KEY" };
+        let variable = match provider {
+            "planhat" => "PLANHAT_TOKEN",
+            "flowlu" => "FLOWLU_KEY",
+            _ => "HUBPLANNER_KEY",
+        };
         let base_url = self.base_url(provider);
         format!(
             "source: {{ connector: {provider}, base_url: \"{base_url}\", credential: \"${{env:{variable}}}\", \

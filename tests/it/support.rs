@@ -47,6 +47,7 @@ pub fn sync_in(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sync"));
     command.current_dir(folder).env_clear();
     command.envs(std::env::vars().filter(|(name, _)| name == "PATH" || name == "HOME"));
+    command.env("SYNC_HOME", folder.join(".home")); // what one test spends is no other's affair
     command
 }
 

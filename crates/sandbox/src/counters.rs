@@ -50,6 +50,8 @@ pub struct ProviderCounters {
     pub violations: u64,
     /// The most requests that were under way at once.
     pub most_at_once: u64,
+    /// The most requests in one of its days, where it counts by the day.
+    pub in_day: u64,
 }
 
 /// A request that was made.
@@ -118,6 +120,7 @@ impl Counters {
                 "most_in_window": p.most_in_window,
                 "violations": p.violations,
                 "most_at_once": p.most_at_once,
+                "in_day": p.in_day,
             });
             ((*name).to_owned(), figures)
         });

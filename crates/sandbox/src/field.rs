@@ -28,11 +28,13 @@ pub(crate) enum Of {
     Task,
     Invoice,
     Product,
+    HubProject,
+    Resource,
 }
 
 impl Of {
     /// All of them with their streams, in the order of the enum.
-    pub(crate) const ALL: [&'static str; 12] = [
+    pub(crate) const ALL: [&'static str; 14] = [
         "planhat/companies",
         "planhat/endusers",
         "planhat/users",
@@ -45,6 +47,8 @@ impl Of {
         "flowlu/tasks",
         "flowlu/invoices",
         "flowlu/products",
+        "hubplanner/projects",
+        "hubplanner/resources",
     ];
 }
 

@@ -17,12 +17,21 @@ pub struct Options {
     pub planhat_token: String,
     /// The key Flowlu accepts.
     pub flowlu_key: String,
+    /// The key Hub Planner accepts.
+    pub hubplanner_key: String,
     /// Whether requests beyond the limits are refused. They are counted either way.
     pub limits: bool,
     /// Planhat's limit: so many requests in any window of that length.
     pub planhat_limit: (u32, Duration),
     /// Flowlu's.
     pub flowlu_limit: (u32, Duration),
+    /// Hub Planner's.
+    pub hubplanner_limit: (u32, Duration),
+    /// Hub Planner's calls in a day, and how long its days are. They begin when a whole number of them have passed
+    /// since 1970 in UTC. Refused requests count, too.
+    pub hubplanner_daily: (u32, Duration),
+    /// How Hub Planner says when a limit is over.
+    pub hubplanner_reset: Reset,
     /// Streams the token or key has no right to, by `provider/stream`.
     pub forbidden: Vec<String>,
     /// Planhat refuses a `limit` beyond its maximum instead of silently answering with less.
@@ -48,6 +57,19 @@ pub enum Astray {
     Page,
 }
 
+/// How a moment in a header reads. Providers that do not document it have been seen with each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// Milliseconds since 1970.
+    EpochMs,
+    /// Seconds since 1970.
+    Epoch,
+    /// Seconds from now.
+    Seconds,
+    /// A date as headers write it.
+    Date,
+}
+
 /// Options that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
@@ -62,16 +84,21 @@ pub enum OptionsError {
 }
 
 impl Options {
-    /// What `sync sandbox` starts with: token `planhat-sandbox-token`, key `flowlu-sandbox-key`, limits on.
+    /// What `sync sandbox` starts with: token `planhat-sandbox-token`, keys `flowlu-sandbox-key` and
+    /// `hubplanner.sandbox.key`, limits on.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             seed: 1,
             rows: BTreeMap::new(),
             planhat_token: "planhat-sandbox-token".to_owned(),
             flowlu_key: "flowlu-sandbox-key".to_owned(),
+            hubplanner_key: "hubplanner.sandbox.key".to_owned(),
             limits: true,
             planhat_limit: (200, Duration::from_mins(1)),
             flowlu_limit: (3, Duration::from_secs(2)),
+            hubplanner_limit: (50, Duration::from_secs(5)),
+            hubplanner_daily: (6_000, Duration::from_hours(24)),
+            hubplanner_reset: Reset::EpochMs,
             forbidden: Vec::new(),
             planhat_refuses_large_limits: false,
             flowlu_astray: None,
@@ -83,8 +110,12 @@ impl Options {
     }
 
     /// What the played providers accept: provider, name of its secret, value.
-    pub fn credentials(&self) -> [(&'static str, &'static str, &str); 2] {
-        [("planhat", "token", &self.planhat_token), ("flowlu", "api_key", &self.flowlu_key)]
+    pub fn credentials(&self) -> [(&'static str, &'static str, &str); 3] {
+        [
+            ("planhat", "token", &self.planhat_token),
+            ("flowlu", "api_key", &self.flowlu_key),
+            ("hubplanner", "api_key", &self.hubplanner_key),
+        ]
     }
 
     /// The same with another number of rows in a stream.

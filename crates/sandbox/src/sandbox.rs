@@ -17,8 +17,8 @@ use crate::options::{Options, OptionsError};
 use crate::request::{Page, Request, decode, query};
 use crate::state::{Provider, State, index as index_of, streams};
 use crate::table::{By, Order, Passes};
-use crate::window::Place;
-use crate::{control, flowlu, planhat};
+use crate::window::{Day, Place};
+use crate::{control, flowlu, hubplanner, planhat};
 
 /// The built-in providers, played.
 ///
@@ -96,6 +96,7 @@ impl Sandbox {
                 most_in_window: window.most,
                 violations: window.violations,
                 most_at_once: state.most_at_once[index],
+                in_day: if provider == Provider::Hubplanner { state.days.most } else { 0 },
             };
             counters.providers.insert(provider.name(), figures);
         }
@@ -226,13 +227,18 @@ impl Sandbox {
         let endpoint = endpoint(provider, request);
         let clock = &self.options.clock;
         let (at, index) = (clock.now(), provider as usize);
-        let (place, struck) = {
+        let (place, day, struck) = {
             let mut state = self.state();
             state.requests[index] += 1;
             let place = state.windows[index].ask(clock.monotonic());
-            (place, strike(&mut state.faults, &endpoint))
+            let day = match provider {
+                Provider::Hubplanner => state.days.ask(at),
+                _ => Day::default(),
+            };
+            (place, day, strike(&mut state.faults, &endpoint))
         };
         let place = Place { free: place.free || !self.options.limits, ..place };
+        let day = Day { free: day.free || !self.options.limits, ..day };
         let (mut delay, mut fault) = (Duration::ZERO, None);
         for what in struck {
             match what {
@@ -247,6 +253,7 @@ impl Sandbox {
         let right = || match provider {
             Provider::Planhat => planhat::answer(self, request, place),
             Provider::Flowlu => flowlu::answer(self, request, place),
+            Provider::Hubplanner => hubplanner::answer(self, request, place, day),
         };
         let (reply, status, rows, bytes) = match fault {
             None => sent(right()),
@@ -294,7 +301,7 @@ impl Sandbox {
     /// The query without secrets.
     fn public(&self, request: &Request) -> Vec<(String, String)> {
         let secret = |text: &str| {
-            [&self.options.planhat_token, &self.options.flowlu_key]
+            [&self.options.planhat_token, &self.options.flowlu_key, &self.options.hubplanner_key]
                 .into_iter()
                 .any(|secret| !secret.is_empty() && text.contains(secret.as_str()))
         };
@@ -376,7 +383,7 @@ impl Handler for Played {
 /// What the counters call a request's target: the path without ids.
 fn endpoint(provider: Provider, request: &Request) -> String {
     let parts = match provider {
-        Provider::Planhat => 1,
+        Provider::Planhat | Provider::Hubplanner => 1,
         Provider::Flowlu => 3,
     };
     let mut endpoint = provider.name().to_owned();

@@ -8,23 +8,25 @@ use crate::ink::Hand;
 use crate::options::{Options, OptionsError};
 use crate::stream::Stream;
 use crate::table::Table;
-use crate::window::Window;
-use crate::{flowlu, planhat};
+use crate::window::{Days, Window};
+use crate::{flowlu, hubplanner, planhat};
 
 /// A provider the sandbox plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Provider {
     Planhat,
     Flowlu,
+    Hubplanner,
 }
 
 impl Provider {
-    pub(crate) const ALL: [Self; 2] = [Self::Planhat, Self::Flowlu];
+    pub(crate) const ALL: [Self; 3] = [Self::Planhat, Self::Flowlu, Self::Hubplanner];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Planhat => "planhat",
             Self::Flowlu => "flowlu",
+            Self::Hubplanner => "hubplanner",
         }
     }
 
@@ -32,12 +34,13 @@ impl Provider {
         match self {
             Self::Planhat => planhat::STREAMS,
             Self::Flowlu => flowlu::STREAMS,
+            Self::Hubplanner => hubplanner::STREAMS,
         }
     }
 
     pub(crate) fn hand(self) -> Hand {
         match self {
-            Self::Planhat => Hand::Plain,
+            Self::Planhat | Self::Hubplanner => Hand::Plain,
             Self::Flowlu => Hand::Escaped,
         }
     }
@@ -66,15 +69,19 @@ pub(crate) fn index(name: &str) -> Result<usize, OptionsError> {
     })
 }
 
+const PROVIDERS: usize = Provider::ALL.len();
+
 /// Everything that changes while the sandbox runs.
 pub(crate) struct State {
     pub(crate) world: World,
     /// In the order of [`streams`].
     pub(crate) tables: Vec<(&'static Stream, Table)>,
-    pub(crate) windows: [Window; 2],
-    pub(crate) at_once: [u64; 2],
-    pub(crate) most_at_once: [u64; 2],
-    pub(crate) requests: [u64; 2],
+    pub(crate) windows: [Window; PROVIDERS],
+    /// The days of Hub Planner's account.
+    pub(crate) days: Days,
+    pub(crate) at_once: [u64; PROVIDERS],
+    pub(crate) most_at_once: [u64; PROVIDERS],
+    pub(crate) requests: [u64; PROVIDERS],
     pub(crate) faults: Vec<Armed>,
     pub(crate) counters: Counters,
     pub(crate) draw: Draw,
@@ -95,10 +102,11 @@ impl State {
                 nul: options.nul,
             },
             tables: streams().map(|(s, _)| (s, Table::new(options.seed, salt(s.name), rows(s)))).collect(),
-            windows: [Window::new(options.planhat_limit), Window::new(options.flowlu_limit)],
-            at_once: [0; 2],
-            most_at_once: [0; 2],
-            requests: [0; 2],
+            windows: [options.planhat_limit, options.flowlu_limit, options.hubplanner_limit].map(Window::new),
+            days: Days::new(options.hubplanner_daily),
+            at_once: [0; PROVIDERS],
+            most_at_once: [0; PROVIDERS],
+            requests: [0; PROVIDERS],
             faults: Vec::new(),
             counters: Counters::default(),
             draw: Draw::new(mix(options.seed), CHANGES),

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use sync_core::Timestamp;
+
 /// The sliding window of a provider.
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -28,6 +30,58 @@ pub(crate) struct Place {
     pub(crate) remaining: u32,
     /// Requests that were not let in, this one included.
     pub(crate) refused: u64,
+    /// How long until the next would be let in; nothing where there is room.
+    pub(crate) wait: Duration,
+}
+
+/// Requests in days that begin at fixed moments.
+#[derive(Debug)]
+pub(crate) struct Days {
+    count: u32,
+    span: Duration,
+    /// Which day it is, and what was asked in it.
+    today: (i64, u32),
+    /// The most that were ever asked in one day.
+    pub(crate) most: u64,
+}
+
+/// What a day says to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Day {
+    /// Whether there was room.
+    pub(crate) free: bool,
+    /// Requests that would still be let in.
+    pub(crate) remaining: u32,
+    /// How long it lasts yet.
+    pub(crate) left: Duration,
+}
+
+impl Default for Day {
+    fn default() -> Self {
+        Self { free: true, remaining: 0, left: Duration::ZERO }
+    }
+}
+
+impl Days {
+    pub(crate) fn new((count, span): (u32, Duration)) -> Self {
+        Self { count, span, today: (0, 0), most: 0 }
+    }
+
+    /// Takes a request that came at `now`, by the wall clock. Refused ones count, too.
+    pub(crate) fn ask(&mut self, now: Timestamp) -> Day {
+        let span = self.span.as_micros() as i64;
+        let (day, into) = (now.micros().div_euclid(span), now.micros().rem_euclid(span));
+        if day != self.today.0 {
+            self.today = (day, 0);
+        }
+        self.today.1 += 1;
+        self.most = self.most.max(u64::from(self.today.1));
+        Day {
+            free: self.today.1 <= self.count,
+            remaining: self.count.saturating_sub(self.today.1),
+            left: Duration::from_micros((span - into) as u64),
+        }
+    }
 }
 
 impl Window {
@@ -61,7 +115,10 @@ impl Window {
             self.refused += 1;
         }
         let remaining = self.count - self.accepted.len() as u32;
-        Place { free, remaining, refused: self.refused }
+        let next =
+            self.accepted.front().map_or(Duration::ZERO, |first| (*first + self.span).saturating_sub(now));
+        let wait = if remaining == 0 { next } else { Duration::ZERO };
+        Place { free, remaining, refused: self.refused, wait }
     }
 }
 
