@@ -5,6 +5,7 @@ mod check;
 mod connectors;
 mod documents;
 mod hands;
+mod home;
 mod logs;
 mod paint;
 mod progress;
