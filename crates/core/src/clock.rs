@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::{BoxFuture, Timestamp};
+use crate::{BoxFuture, Timestamp, Uptime};
 
 /// The only way to tell time.
 ///
@@ -16,6 +16,10 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
     /// Time since some fixed moment of this process. For waiting and measuring.
     fn monotonic(&self) -> Duration;
+    /// Time since the machine began. For what processes agree on. A clock that knows of no machine tells its own time.
+    fn uptime(&self) -> Uptime {
+        Uptime { boot: String::new(), since: self.monotonic() }
+    }
     /// Waits for `duration` of monotonic time.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 }

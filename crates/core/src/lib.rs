@@ -3,6 +3,7 @@
 //! Nothing here performs I/O, reads YAML or speaks SQL. What two rooms both need is a noun or a trait in
 //! this crate; introducing the rooms to each other is the engine's job.
 
+mod budget;
 mod cast;
 mod checkpoint;
 mod clock;
@@ -21,6 +22,7 @@ mod watch;
 
 pub use arrow;
 
+pub use budget::{BudgetStore, Change, Figures, Uptime, Width};
 pub use cast::{CastError, cast, conform};
 pub use checkpoint::{Checkpoint, ResumePoint, SavedCursor, Share};
 pub use clock::{Clock, Stop};
