@@ -177,7 +177,7 @@ pub(super) struct Mark {
 }
 
 impl Extras {
-    /// A dressed batch whose first row has this number in its file, with the patches of the file applied. `run` names
+    /// A dressed batch whose first row has this number in its file, with the patches of its rows applied. `run` names
     /// the run that read a file's rows.
     pub fn patch(
         &self,
@@ -186,11 +186,8 @@ impl Extras {
         patches: &[(u32, Patch)],
         run: impl Fn(u32) -> String,
     ) -> RecordBatch {
-        let end = first + batch.num_rows() as u64;
-        let start = patches.partition_point(|(row, _)| u64::from(*row) < first);
-        let here = patches[start..].iter().take_while(|(row, _)| u64::from(*row) < end);
-        let here: Vec<(usize, Patch)> =
-            here.map(|(row, p)| ((u64::from(*row) - first) as usize, *p)).collect();
+        let place = |(row, patch): &(u32, Patch)| ((u64::from(*row) - first) as usize, *patch);
+        let here: Vec<(usize, Patch)> = patches.iter().map(place).collect();
         if here.is_empty() {
             return batch.clone();
         }

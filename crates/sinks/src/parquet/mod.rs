@@ -39,6 +39,7 @@ mod log;
 mod manifest;
 mod part;
 mod partition;
+mod patches;
 mod properties;
 mod publication;
 mod read;

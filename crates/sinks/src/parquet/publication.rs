@@ -7,11 +7,11 @@ use std::sync::Arc;
 use sync_core::{Checkpoint, RunId, Schema};
 
 use super::error::Result;
-use super::extras::Patch;
 use super::fingerprint::run_mark;
 use super::manifest::{DataFile, Manifest, Version, shape};
 use super::part::{self, Make, Names};
 use super::partition::Partition;
+use super::patches::{Here, Patches};
 use super::rewrite::{self, Source};
 use super::settle::{self, Bits, Input, Rule, Settled};
 use super::version::crowded;
@@ -68,15 +68,14 @@ struct Candidate {
     path: PathBuf,
     staged: bool,
     losers: Option<Bits>,
-    patches: Vec<(u32, Patch)>,
+    patches: Option<Here>,
 }
 
 impl Candidate {
     /// Whether all its rows tell this run, those that a tombstone of it has marked included.
     fn is_of(&self, run: &RunId, runs: &[String]) -> bool {
-        let marks = self.patches.iter().filter_map(|(_, patch)| patch.mark);
-        self.file.run.as_ref() == Some(run)
-            && marks.into_iter().all(|mark| runs[mark.file as usize] == run.as_str())
+        let mut marks = self.patches.iter().flat_map(Here::marks);
+        self.file.run.as_ref() == Some(run) && marks.all(|file| runs[file as usize] == run.as_str())
     }
 
     fn left(&self) -> u64 {
@@ -97,8 +96,8 @@ pub(super) fn plan(make: &Make, names: &mut Names, wanted: &Wanted) -> Result<Pl
         let new = candidates.iter().filter(|c| c.staged && c.file.run.as_ref() == Some(&make.run));
         planned.unchanged = new.map(|c| c.file.rows).sum::<u64>() - settled.counted;
     }
-    for (place, patches) in settled.patches {
-        candidates[place].patches = patches;
+    for (place, patches) in settled.patches.iter().flat_map(Patches::each) {
+        candidates[place].patches = Some(patches);
     }
     planned.runs = runs.into_iter().map(|run| run.map(|run| run.to_string()).unwrap_or_default()).collect();
     candidates.retain(|c| c.left() > 0);
@@ -114,8 +113,7 @@ pub(super) fn plan(make: &Make, names: &mut Names, wanted: &Wanted) -> Result<Pl
             unsorted.push(candidate);
         } else if joined.binary_search(&place).is_ok() {
             crowds.entry(candidate.file.folder.clone()).or_default().push(candidate);
-        } else if candidate.losers.is_none() && candidate.patches.is_empty() && candidate.file.shape == shape
-        {
+        } else if candidate.losers.is_none() && candidate.patches.is_none() && candidate.file.shape == shape {
             planned.write(make, names, wanted, std::mem::take(&mut group))?;
             planned.add(candidate.file, candidate.path);
         } else {
@@ -185,7 +183,7 @@ fn candidates(make: &Make, wanted: &Wanted) -> Vec<Candidate> {
     let parts = wanted.parts.iter().map(|file| (file, staged.join(&file.name), true));
     let candidate = |(file, path, staged): (&DataFile, _, _)| {
         let file = file.clone();
-        Candidate { file, path, staged, losers: None, patches: Vec::new() }
+        Candidate { file, path, staged, losers: None, patches: None }
     };
     base.chain(parts).map(candidate).collect()
 }
@@ -197,7 +195,8 @@ fn settle(make: &Make, wanted: &Wanted, candidates: &[Candidate]) -> Result<Sett
         let keys = rewrite::keys(make, by, file, path, wanted.schema)?;
         inputs.push(Input { keys, rows: file.rows, staged: *staged });
     }
-    settle::settle(&mut inputs, Rule::of(by), run_mark(make.run.as_str()), make.memory / 2)
+    let spill = make.layout.staged().join("patches");
+    settle::settle(&mut inputs, Rule::of(by), run_mark(make.run.as_str()), make.memory / 2, &spill)
 }
 
 /// The places of small files that are to be joined, by the size of what stays of them.

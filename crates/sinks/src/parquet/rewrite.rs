@@ -13,12 +13,13 @@ use sync_core::arrow::record_batch::RecordBatch;
 use sync_core::{RunId, Schema};
 
 use super::error::{At, Result};
-use super::extras::{Patch, TOMBSTONE};
+use super::extras::TOMBSTONE;
 use super::fingerprint::{Identity, Marks};
 use super::keys::{self, Keys};
 use super::manifest::DataFile;
 use super::part::{self, Make, Names};
 use super::partition::Partition;
+use super::patches::Here;
 use super::settle::Bits;
 
 /// A data file and the rows of it that go.
@@ -26,7 +27,7 @@ pub(super) struct Source {
     pub path: PathBuf,
     pub losers: Option<Bits>,
     /// What is changed of those that stay.
-    pub patches: Vec<(u32, Patch)>,
+    pub patches: Option<Here>,
 }
 
 /// Writes what stays of some files into new ones. `run` is the run that read all the rows, if it was one; `runs` are
@@ -121,12 +122,19 @@ fn each(
     mut visit: impl FnMut(&RecordBatch) -> Result<()>,
 ) -> Result<()> {
     let (from, reader) = part::read(make, &source.path)?;
+    let mut patches = source.patches.as_ref().map(Here::open).transpose()?;
     let mut row = 0;
     for batch in reader {
         let batch = batch.at("read", &source.path)?;
         let rows = batch.num_rows() as u64;
         let batch = make.extras.reshape(make, &batch, &from, schema, false)?;
-        let batch = make.extras.patch(&batch, row, &source.patches, |file| runs[file as usize].clone());
+        let batch = match &mut patches {
+            Some(patches) => {
+                let here = patches.before(row + rows)?;
+                make.extras.patch(&batch, row, &here, |file| runs[file as usize].clone())
+            }
+            None => batch,
+        };
         let batch = match &source.losers {
             Some(losers) => {
                 let stays = BooleanBuffer::collect_bool(rows as usize, |i| !losers.has(row + i as u64));

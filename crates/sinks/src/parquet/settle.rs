@@ -11,14 +11,19 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::path::Path;
+use std::sync::Arc;
 
 use super::error::Result;
 use super::extras::{Mark, Patch};
 use super::fingerprint::Identity;
 use super::keys::{Keys, Record};
+use super::patches::{Gathering, Patches, Place};
 
 /// What a key takes in memory while it is settled, room of the map included.
 const KEY_BYTES: usize = 288;
+/// What is changed of stored rows takes so much more.
+const PATCH_BYTES: usize = 240;
 
 /// A data file whose rows are settled.
 pub(super) struct Input {
@@ -58,8 +63,8 @@ pub(super) type Losers = HashMap<usize, Bits>;
 #[derive(Default)]
 pub(super) struct Settled {
     pub losers: Losers,
-    /// What is changed of rows that stay: their numbers, rising, by the place of their file.
-    pub patches: HashMap<usize, Vec<(u32, Patch)>>,
+    /// What is changed of rows that stay.
+    pub patches: Option<Arc<Patches>>,
     /// Rows and tombstones of the run that settles that did something: a row that is new or changed counts, one that
     /// takes the place of another of this run does not, and a tombstone that took a row away or closed it does.
     pub counted: u64,
@@ -89,12 +94,29 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// What a staged row takes in memory while its key is settled.
+    fn bytes(self) -> usize {
+        match self {
+            Self::Append | Self::Merge => KEY_BYTES,
+            Self::Mark | Self::History => KEY_BYTES + PATCH_BYTES,
+        }
+    }
+}
+
 /// Settles staged rows against each other and against those stored.
-/// `run` is the mark of the run that settles.
-pub(super) fn settle(inputs: &mut [Input], rule: Rule, run: u32, memory: usize) -> Result<Settled> {
+/// `run` is the mark of the run that settles; at `spill` waits what does not fit into memory.
+pub(super) fn settle(
+    inputs: &mut [Input],
+    rule: Rule,
+    run: u32,
+    memory: usize,
+    spill: &Path,
+) -> Result<Settled> {
     let staged: u64 = inputs.iter().filter(|i| i.staged).map(|i| i.rows).sum();
-    let ranges = (staged as usize * KEY_BYTES).div_ceil(memory.max(4 * KEY_BYTES)).max(1) as u64;
+    let ranges = (staged as usize * rule.bytes()).div_ceil(memory.max(4 * rule.bytes())).max(1) as u64;
     let rows = inputs.iter().map(|i| i.rows).collect();
+    let mut patches = Gathering::new(spill);
     let mut round = Round {
         rule,
         run,
@@ -106,21 +128,17 @@ pub(super) fn settle(inputs: &mut [Input], rule: Rule, run: u32, memory: usize) 
     for range in 1..=ranges {
         let below = (range < ranges).then(|| u128::from(u64::MAX / ranges * range) << 64);
         round.settle(inputs, below)?;
+        // All rows of a key are in one range, so nothing more comes to these.
+        patches.take(round.patches.drain(), range == ranges)?;
     }
-    for ((file, row), patch) in round.patches {
-        round.settled.patches.entry(file as usize).or_default().push((row, patch));
-    }
-    round.settled.patches.values_mut().for_each(|patches| patches.sort_unstable_by_key(|(row, _)| *row));
+    round.settled.patches = Some(patches.done()?);
     Ok(round.settled)
 }
-
-/// A row's file and number.
-type At = (u32, u32);
 
 /// A row that takes part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Row {
-    at: At,
+    at: Place,
     content: u64,
     /// From when its version holds.
     from: i64,
@@ -188,7 +206,7 @@ struct Round {
     run: u32,
     contests: Contests,
     settled: Settled,
-    patches: HashMap<At, Patch>,
+    patches: HashMap<Place, Patch>,
     rows: Vec<u64>,
 }
 
@@ -317,11 +335,11 @@ impl Round {
         self.patch(version.at).to = Some(to);
     }
 
-    fn patch(&mut self, at: At) -> &mut Patch {
+    fn patch(&mut self, at: Place) -> &mut Patch {
         self.patches.entry(at).or_default()
     }
 
-    fn lose(&mut self, at: At) {
+    fn lose(&mut self, at: Place) {
         lose(&mut self.settled.losers, &self.rows, at);
     }
 
@@ -354,7 +372,7 @@ impl Contest {
     }
 }
 
-fn lose(losers: &mut Losers, rows: &[u64], (file, row): At) {
+fn lose(losers: &mut Losers, rows: &[u64], (file, row): Place) {
     losers.entry(file as usize).or_default().set(row, rows[file as usize]);
 }
 
@@ -387,13 +405,7 @@ mod tests {
     use super::*;
     use crate::tail::Tail;
 
-    fn input(
-        folder: &std::path::Path,
-        spec: &TableSpec,
-        number: usize,
-        lines: &[&str],
-        staged: bool,
-    ) -> Input {
+    fn input(folder: &Path, spec: &TableSpec, number: usize, lines: &[&str], staged: bool) -> Input {
         let schema = schema("id:int v:text o:int");
         let by = Identity::of(spec, &Extras::of(spec, Tail::of(spec))).expect("a key");
         let path = folder.join(format!("{number}.keys"));
@@ -417,7 +429,8 @@ mod tests {
                 all.iter().enumerate().map(|(n, lines)| input(place.path(), spec, n, lines, n > 0)).collect();
             let rule = Rule::of(&Identity::of(spec, &Extras::of(spec, Tail::of(spec))).expect("a key"));
             let Settled { losers, .. } =
-                settle(&mut inputs, rule, run_mark("run-1"), memory).expect("settled");
+                settle(&mut inputs, rule, run_mark("run-1"), memory, &place.path().join("patches"))
+                    .expect("settled");
             let stays = |file: usize, row: usize| !losers.get(&file).is_some_and(|b| b.has(row as u64));
             let left: Vec<&str> = all
                 .iter()

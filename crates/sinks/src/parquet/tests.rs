@@ -7,7 +7,7 @@ mod readers;
 
 use std::path::{Path, PathBuf};
 
-use sync_core::{Sink as _, SinkError, Table, TableSpec};
+use sync_core::{Sink, SinkError, Table, TableSpec};
 use sync_testkit::sink::{Hand, Rows, conformance, rows_of};
 
 use super::{Parquet, ParquetOptions, Partition, read_folder};
@@ -58,4 +58,22 @@ fn it_keeps_the_contract_with_a_folder_for_each_value() {
         Parquet::new(ParquetOptions { partition: Some(by.clone()), ..ParquetOptions::new(folder) })
     };
     conformance(&|dir| Box::new(make(dir)), &rows);
+}
+
+/// A sink whose tables have so little memory that nearly nothing of them stays in it.
+struct Lean(Parquet);
+
+impl Sink for Lean {
+    fn capability(&self) -> sync_core::Capability {
+        self.0.capability()
+    }
+
+    fn open(&self, spec: &TableSpec) -> Result<Box<dyn Table>, SinkError> {
+        self.0.open(&TableSpec { memory: 4 << 10, ..spec.clone() })
+    }
+}
+
+#[test]
+fn it_keeps_the_contract_in_hardly_any_memory() {
+    conformance(&|dir| Box::new(Lean(sink(dir, ParquetOptions::TARGET_FILE))), &rows);
 }
