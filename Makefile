@@ -30,7 +30,7 @@ storm: ## a provider that changes while it is read, and a process that dies at e
 demo: ## two providers on loopback into Parquet and SQLite, twice; no account, no network
 	$(CARGO) xtask demo
 
-bench: ## CPU seconds, peak memory and bytes written of a million rows, then of 1 % changed (ROWS=1000000)
+bench: ## CPU seconds, peak memory and bytes written of a million rows, of 1 % changed, and of histories (ROWS=1000000)
 	$(CARGO) build --release --locked --package sync-cli
 	$(CARGO) xtask bench $(ROWS)
 

@@ -1,5 +1,5 @@
-//! What a million rows cost, and then one in a hundred of them changed: CPU seconds, peak memory and bytes written
-//! of `sync run`, into both destinations.
+//! What a million rows cost, then one in a hundred of them changed, and a history in which all of them did: CPU
+//! seconds, peak memory and bytes written of `sync run`, into both destinations.
 //!
 //! The pages are made beforehand and served by another process, whose CPU is not counted. Compare CPU seconds;
 //! the wall clock of a shared machine says little. Needs Linux, for its `/proc`.
@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, presets};
 use sync_http::serve::{Incoming, Reply, Server};
 
 use crate::pages::{self, PAGE};
@@ -40,19 +40,29 @@ pub fn bench(rows: u64) -> Result<()> {
     println!("making {rows} rows in pages of {PAGE} …");
     let bytes = pages::write(&folder.join("pages"), rows)?;
     println!("{} bytes of JSON, {} a row", bytes, bytes / rows.max(1));
-    let changed = pages::write_changed(&folder.join("changed"), rows)?;
-    let kinds = [Kind::Parquet, Kind::Sqlite];
-    let server = PageServer::start(&folder.join("pages"))?;
-    for kind in kinds {
-        kind.prepare(&folder)?;
+    let some = pages::write_changed(&folder.join("changed"), rows, 100)?;
+    let all = pages::write_changed(&folder.join("all-changed"), rows, 1)?;
+    let tables = [
+        Table { kind: Kind::Parquet, write: "merge" },
+        Table { kind: Kind::Sqlite, write: "merge" },
+        Table { kind: Kind::Parquet, write: "history" },
+        Table { kind: Kind::Sqlite, write: "history" },
+    ];
+    let mut measured = Vec::new();
+    for (pages, what, loaded, of) in [
+        ("pages", "", rows, &tables[..]),
+        ("changed", ", 1 % changed", some, &tables[..2]),
+        ("all-changed", ", all changed", all, &tables[2..]),
+    ] {
+        let server = PageServer::start(&folder.join(pages))?;
+        for table in of {
+            if pages == "pages" {
+                table.prepare(&folder)?;
+            }
+            measured.push(measure(*table, what, &sync, &folder, server.addr, loaded)?);
+        }
     }
-    let mut measured: Vec<_> =
-        kinds.map(|kind| measure(kind, "", &sync, &folder, server.addr, rows)).into_iter().collect();
-    drop(server);
-    let server = PageServer::start(&folder.join("changed"))?;
-    measured.extend(kinds.map(|kind| measure(kind, ", 1 % changed", &sync, &folder, server.addr, changed)));
-    drop(server);
-    let mut table = Table::new();
+    let mut table = comfy_table::Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([
         "into",
@@ -65,7 +75,7 @@ pub fn bench(rows: u64) -> Result<()> {
         "on disk MB",
     ]);
     for one in measured {
-        table.add_row(one?.row());
+        table.add_row(one.row());
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     println!("{table}");
@@ -103,10 +113,27 @@ impl Kind {
             Self::Sqlite => "sqlite://./lake.db",
         }
     }
+}
+
+/// A table, in a folder of its own.
+#[derive(Clone, Copy)]
+struct Table {
+    kind: Kind,
+    write: &'static str,
+}
+
+impl Table {
+    fn name(self) -> String {
+        format!("{} {}", self.kind.name(), self.write)
+    }
+
+    fn place(self, folder: &Path) -> PathBuf {
+        folder.join(self.name().replace(' ', "-"))
+    }
 
     /// Takes away what an earlier measurement left.
     fn prepare(self, folder: &Path) -> Result<()> {
-        let place = folder.join(self.name());
+        let place = self.place(folder);
         if place.exists() {
             fs::remove_dir_all(&place)?;
         }
@@ -143,19 +170,19 @@ impl Measured {
 
 /// One run into one destination, of which so many rows are to land.
 fn measure(
-    kind: Kind,
+    table: Table,
     what: &str,
     sync: &Path,
     folder: &Path,
     addr: SocketAddr,
     rows: u64,
 ) -> Result<Measured> {
-    let (place, destination) = (folder.join(kind.name()), kind.destination());
+    let (place, destination, write) = (table.place(folder), table.kind.destination(), table.write);
     fs::write(
         place.join("bench.yaml"),
         format!(
             "source: {{ connector: ./bench-connector.yaml, base_url: \"http://{addr}\" }}\n\
-             streams: [companies]\ndestination: {destination}\n"
+             streams: {{ companies: {{ write: {write} }} }}\ndestination: {destination}\n"
         ),
     )?;
     let (cpu_before, written_before, begun) = (children_cpu()?, written()?, Instant::now());
@@ -184,11 +211,11 @@ fn measure(
     if !exit.success() || *loaded != rows {
         return Err(format!(
             "the run into {} loaded {loaded} of {rows} rows and ended with {exit}",
-            kind.name()
+            table.name()
         )
         .into());
     }
-    let (into, disk_bytes) = (format!("{}{what}", kind.name()), size_of(&place)?);
+    let (into, disk_bytes) = (format!("{}{what}", table.name()), size_of(&place)?);
     Ok(Measured { into, rows, cpu, wall, peak_bytes, written_bytes, disk_bytes })
 }
 

@@ -47,26 +47,28 @@ pub fn write(folder: &Path, rows: u64) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Writes every hundredth of `rows` records as it is once somebody changed it. How many these are.
-pub fn write_changed(folder: &Path, rows: u64) -> Result<u64> {
+/// Writes one in `every` of `rows` records as it is once somebody changed it. How many these are.
+pub fn write_changed(folder: &Path, rows: u64, every: usize) -> Result<u64> {
     if folder.exists() {
         std::fs::remove_dir_all(folder)?;
     }
     std::fs::create_dir_all(folder)?;
-    let mut changed = Vec::new();
+    let (mut changed, mut written) = (Vec::new(), 0);
     for start in (0..rows).step_by(PAGE as usize) {
         let page: Vec<serde_json::Map<_, _>> = serde_json::from_str(&page(start, PAGE.min(rows - start)))?;
-        changed.extend(page.into_iter().step_by(100).map(|mut row| {
+        changed.extend(page.into_iter().step_by(every).map(|mut row| {
             row.insert("name".to_owned(), format!("renamed {start}").into());
             row.insert("updatedAt".to_owned(), "2026-06-01T12:00:00.000Z".into());
             row
         }));
+        let last = start + PAGE >= rows;
+        while changed.len() >= PAGE as usize || (last && !changed.is_empty()) {
+            let page: Vec<_> = changed.drain(..changed.len().min(PAGE as usize)).collect();
+            std::fs::write(folder.join(format!("{written}.json")), serde_json::to_string(&page)?)?;
+            written += page.len() as u64;
+        }
     }
-    for (number, page) in changed.chunks(PAGE as usize).enumerate() {
-        let file = folder.join(format!("{}.json", number * PAGE as usize));
-        std::fs::write(file, serde_json::to_string(page)?)?;
-    }
-    Ok(changed.len() as u64)
+    Ok(written)
 }
 
 /// A page depends on its offset alone.
