@@ -115,6 +115,25 @@ fn remarks(report: &RunReport, tally: &Tally) -> Vec<String> {
         let unsaid = |message: &String| !tally.notes.iter().any(|(s, m)| s == name && m == message);
         let notes = stream.notes.iter().map(|note| &note.message);
         lines.extend(notes.filter(|message| unsaid(message)).map(|message| format!("{name}: {message}")));
+        lines.extend(drift(stream, report));
+    }
+    lines
+}
+
+/// Changes of a table that are shown; the run's page has all of them.
+const CHANGES_SHOWN: usize = 20;
+
+/// What became of the table's columns, as a diff.
+fn drift(stream: &StreamReport, report: &RunReport) -> Vec<String> {
+    let changes = &stream.schema_changes;
+    if changes.is_empty() {
+        return Vec::new();
+    }
+    let line = |change| format!("  {}", crate::runs::change_line(&serde_json::json!(change)));
+    let mut lines = vec![format!("{}: the schema changed", stream.stream)];
+    lines.extend(changes.iter().take(CHANGES_SHOWN).map(line));
+    if let Some(more) = changes.len().checked_sub(CHANGES_SHOWN).filter(|more| *more > 0) {
+        lines.push(format!("  and {} more: sync runs {}", words::counted(more as u64, "change"), report.run));
     }
     lines
 }
@@ -267,6 +286,30 @@ p.yaml · run 20261124-170012-abcd
 companies: went on with page 5
 companies: A new note.
 done: 20,000 rows loaded in 3.2 s",
+        );
+    }
+
+    #[test]
+    fn what_became_of_columns_is_shown_as_a_diff() {
+        let mut one = stream("companies", Status::Done, 1, 1);
+        let change = |n: usize| sync_core::SchemaChange {
+            column: format!("c{n}"),
+            from: n.is_multiple_of(2).then_some(sync_core::Type::Int),
+            to: sync_core::Type::Float,
+            contract: if n == 0 { "quarantine" } else { "evolve" }.to_owned(),
+            page: 7,
+        };
+        one.schema_changes = (0..23).map(change).collect();
+        let lines = remarks(&report(vec![one]), &Tally::default());
+        assert_eq!(lines.len(), 22);
+        assert_eq!(
+            [&lines[0], &lines[1], &lines[2], &lines[21]],
+            [
+                "companies: the schema changed",
+                "  ~ c0 int -> float  (page 7; not done: quarantine)",
+                "  + c1 float  (page 7)",
+                "  and 3 changes more: sync runs 20261124-170012-abcd"
+            ]
         );
     }
 
