@@ -19,6 +19,8 @@ pub struct Weather {
     pub deletes: bool,
     /// Whether values change their type one day.
     pub mixed: bool,
+    /// Whether rows say that they are deleted, and come back.
+    pub tombstones: bool,
 }
 
 /// A row: its values as JSON text.
@@ -29,14 +31,17 @@ pub struct Row {
     pub at: i64,
     /// In how many columns more it has values.
     pub more: u32,
+    /// Whether it says that it is deleted.
+    pub gone: bool,
 }
 
 impl Row {
     fn json(&self) -> String {
         let more: Vec<_> = (0..self.more).map(|n| format!(",\"c{n}\":{n}")).collect();
         let more = more.concat();
+        let gone = if self.gone { ",\"gone\":true" } else { "" };
         format!(
-            "{{\"id\":{},\"v\":{},\"updatedAt\":\"{}\"{more}}}",
+            "{{\"id\":{},\"v\":{},\"updatedAt\":\"{}\"{more}{gone}}}",
             self.id,
             self.v,
             Timestamp::from_micros(self.at)
@@ -87,7 +92,7 @@ impl World {
         let n = self.created;
         let id = if self.text_keys { format!("\"k{n}\"") } else { n.to_string() };
         let (v, at, more) = (self.value(), self.moment(), u32::from(self.random.u8(..50) == 0));
-        self.rows.push(Row { id, v, at, more });
+        self.rows.push(Row { id, v, at, more, gone: false });
     }
 
     /// Many changes share a moment, and some tell of one that has passed.
@@ -118,7 +123,9 @@ impl World {
             _ => {
                 let place = self.random.usize(..self.rows.len());
                 let (v, at) = (self.value(), self.moment());
+                let gone = self.weather.tombstones && self.random.u8(..3) == 0;
                 let row = &mut self.rows[place];
+                row.gone = gone;
                 // A change that its moment does not tell would be nobody's to see.
                 (row.v, row.at) = (v, at.max(row.at + SECOND));
             }

@@ -86,6 +86,9 @@ pub struct Schedule {
     write: &'static str,
     destination: &'static str,
     quarantines: bool,
+    tombstones: bool,
+    /// Whether deleted rows stay, marked.
+    marks: bool,
     page: usize,
     provider: Provider,
     folder: TempDir,
@@ -106,7 +109,9 @@ impl Schedule {
             faults: if random.bool() { random.u8(1..15) } else { 0 },
             deletes: write == "replace",
             mixed: quarantines || random.u8(..3) == 0,
+            tombstones: !quarantines && random.bool(),
         };
+        let marks = weather.tombstones && write == "merge" && random.bool();
         let provider = Provider::new(seed, random.usize(20..1500), weather);
         let page = random.usize(5..200);
         let folder = tempfile::tempdir().expect("a folder");
@@ -116,6 +121,8 @@ impl Schedule {
             write,
             destination,
             quarantines,
+            tombstones: weather.tombstones,
+            marks,
             page,
             provider,
             folder,
@@ -126,17 +133,19 @@ impl Schedule {
     }
 
     fn lay_out(&self) {
+        let deleted = if self.tombstones { "    deleted_when: { gone: true }\n" } else { "" };
         let connector = format!(
             "connector: model\nbase_url: http://127.0.0.1\nauth: none\nstreams:\n  things:\n    get: /things\n    key: id\n    \
              paginate: {{ offset: {{ param: offset }}, size: {{ limit: {} }}, stop: empty }}\n    \
-             cursor: {{ field: updatedAt, format: iso, mode: client, lookback: 1h }}\n",
+             cursor: {{ field: updatedAt, format: iso, mode: client, lookback: 1h }}\n{deleted}",
             self.page
         );
         let contract =
             if self.quarantines { ", schema: { type_change: quarantine }, max_bad: 100%" } else { "" };
+        let marks = if self.marks { ", deletes: { as: _deleted }" } else { "" };
         let pipeline = format!(
             "source: {{ connector: ./model.yaml, base_url: \"{}\", retry: {{ attempts: 1, max_wait: 1s }}, \
-             rate_limit: {{ limits: [10000/s], concurrency: {} }} }}\nstreams:\n  things: {{ write: {}{contract} }}\ndestination: {}\n",
+             rate_limit: {{ limits: [10000/s], concurrency: {} }} }}\nstreams:\n  things: {{ write: {}{contract}{marks} }}\ndestination: {}\n",
             self.provider.base_url(),
             1 + self.seed % 3,
             self.write,
@@ -163,6 +172,9 @@ impl Schedule {
         self.nothing_is_left();
         self.seen.schedules = 1;
         self.seen.saw(format!("{} into {}", self.write, if self.sqlite() { "SQLite" } else { "Parquet" }));
+        if self.tombstones {
+            self.seen.saw(format!("with deletions, {}", if self.marks { "marked" } else { self.write }));
+        }
         let world = self.provider.world.lock().expect("no answer panics");
         self.seen.requests = world.requests;
         for (name, count) in &world.faults {
@@ -198,7 +210,12 @@ impl Schedule {
     }
 
     fn run(&mut self, fault: Fault) {
-        let mut command = self.command(&["run", "--json", "p.yaml"]);
+        let mut words = vec!["run", "--json", "p.yaml"];
+        if self.random.u8(..8) == 0 {
+            words.push("--full-refresh");
+            self.seen.saw("run: full refresh");
+        }
+        let mut command = self.command(&words);
         let mut lock = None;
         match fault {
             Fault::Kill(seam) => _ = command.env("SYNC_FAULT", format!("kill@{seam}")),
@@ -305,7 +322,10 @@ impl Schedule {
         let table = self.table();
         self.seen.rows += table.len() as u64;
         let world = self.provider.world.lock().expect("no answer panics");
-        let truth: BTreeMap<String, &Row> = world.rows.iter().map(|row| (plain(&row.id), row)).collect();
+        let all: BTreeMap<String, &Row> = world.rows.iter().map(|row| (plain(&row.id), row)).collect();
+        let stays = |row: &&Row| !row.gone || self.marks;
+        let truth: BTreeMap<String, &Row> =
+            all.iter().filter(|(_, row)| stays(row)).map(|(id, row)| (id.clone(), *row)).collect();
         let current: Vec<_> = match self.write {
             "history" => table.iter().filter(|row| row["_current"].as_deref() == Some("1")).collect(),
             _ => table.iter().collect(),
@@ -315,16 +335,26 @@ impl Schedule {
             row.get("v").cloned().flatten().map_or("null".to_owned(), |v| plain(&v))
         };
         if self.write == "append" {
-            return self.compare_versions(&table, &truth, &world.served, key, value);
+            return self.compare_versions(&table, &all, &world.served, key, value);
         }
         let mut found = BTreeMap::new();
         for row in current {
             let before = found.insert(key(row), value(row));
             assert!(before.is_none(), "seed {}: {} is there twice", self.seed, key(row));
+            if self.marks {
+                let marked = row["_deleted"].as_deref() == Some("1");
+                let gone = all.get(&key(row)).is_some_and(|row| row.gone);
+                assert_eq!(marked, gone, "seed {}: whether {} is deleted", self.seed, key(row));
+            }
         }
         let aside = if self.quarantines { self.set_aside() } else { BTreeMap::new() };
         for (id, row) in &truth {
+            if row.gone && !found.contains_key(id) {
+                continue; // it was gone before anybody could see it
+            }
+            // What a deleted row said last does not matter, only that it is gone.
             let (got, want) = (found.get(id), plain(&row.v));
+            let want = if row.gone { got.cloned().unwrap_or(want) } else { want };
             let fine = got == Some(&want) || aside.get(id) == Some(&want);
             assert!(
                 fine,
@@ -341,7 +371,7 @@ impl Schedule {
         let strange: Vec<_> = found.keys().filter(|id| !truth.contains_key(*id)).collect();
         assert!(strange.is_empty(), "seed {}: nobody has {strange:?}", self.seed);
         if self.write == "history" {
-            self.check_chains(&table, key);
+            self.check_chains(&table, &all, key);
         }
     }
 
@@ -370,10 +400,12 @@ impl Schedule {
         }
     }
 
-    /// The versions of a key follow each other without a gap, and the last one is current.
+    /// The versions of a key follow each other, without a gap but where it was deleted, and the last one is current
+    /// unless it is deleted now.
     fn check_chains(
         &self,
         table: &[BTreeMap<String, Option<String>>],
+        all: &BTreeMap<String, &Row>,
         key: impl Fn(&BTreeMap<String, Option<String>>) -> String,
     ) {
         let mut chains: BTreeMap<String, Vec<(String, Option<String>)>> = BTreeMap::new();
@@ -384,14 +416,14 @@ impl Schedule {
         for (id, mut chain) in chains {
             chain.sort_by(|a, b| (&a.0, a.1.is_none(), &a.1).cmp(&(&b.0, b.1.is_none(), &b.1)));
             for pair in chain.windows(2) {
-                assert_eq!(
-                    pair[0].1.as_ref(),
-                    Some(&pair[1].0),
-                    "seed {}: the versions of {id}: {chain:?}",
-                    self.seed
-                );
+                let fine = match &pair[0].1 {
+                    Some(end) if self.tombstones => *end <= pair[1].0,
+                    end => end.as_ref() == Some(&pair[1].0),
+                };
+                assert!(fine, "seed {}: the versions of {id}: {chain:?}", self.seed);
             }
-            assert!(chain.last().is_some_and(|last| last.1.is_none()), "seed {}: {id} has ended", self.seed);
+            let ended = chain.last().is_some_and(|last| last.1.is_some());
+            assert_eq!(ended, all[&id].gone, "seed {}: whether {id} has ended: {chain:?}", self.seed);
         }
     }
 
