@@ -1,4 +1,4 @@
-//! Rows that a table cannot hold as it is: under each schema contract, what happens is what the README says, nothing
+//! Rows that a table cannot hold as it is: under each schema contract, what happens is what docs/tables.md says, nothing
 //! else is lost, and the message shows the row.
 
 use crate::api::Api;
