@@ -18,5 +18,6 @@ mod runs;
 mod stage;
 mod storm;
 mod support;
+mod types;
 mod walls;
 mod widening;

@@ -102,11 +102,18 @@ impl Version {
         let folder = layout.version(number);
         let path = folder.join(MANIFEST);
         let text = fs::read(&path).at("read", &path)?;
-        let manifest: Manifest = serde_json::from_slice(&text)
-            .map_err(|error| damaged(&layout.visible, format!("its {MANIFEST} cannot be read: {error}")))?;
-        if manifest.owner.format > FORMAT || manifest.checkpoint.format > Checkpoint::FORMAT {
+        // First of all its form: what else a newer one holds may be of any shape.
+        let form = |pointer: &str, known: u32| {
+            let document = serde_json::from_slice::<serde_json::Value>(&text).ok()?;
+            document.pointer(pointer)?.as_u64().map(|found| found > u64::from(known))
+        };
+        if form("/format", FORMAT) == Some(true)
+            || form("/checkpoint/format", Checkpoint::FORMAT) == Some(true)
+        {
             return Err(newer(layout, number));
         }
+        let manifest: Manifest = serde_json::from_slice(&text)
+            .map_err(|error| damaged(&layout.visible, format!("its {MANIFEST} cannot be read: {error}")))?;
         for file in &manifest.files {
             check_file(layout, &folder, file)?;
         }

@@ -53,8 +53,8 @@ pub(super) fn look(
 }
 
 pub(super) fn parse(base: &Base, entry: &Entry) -> Result<Checkpoint, SinkError> {
-    let unreadable = |code, why: String| SinkError {
-        kind: Kind::Environment,
+    let unreadable = |kind, code, why: String| SinkError {
+        kind,
         code,
         message: format!("the checkpoint of {:?} in {} {why}", entry.stream, base.place()),
         hint: Some(
@@ -65,10 +65,10 @@ pub(super) fn parse(base: &Base, entry: &Entry) -> Result<Checkpoint, SinkError>
     let format = serde_json::from_str::<serde_json::Value>(&entry.checkpoint).ok();
     let format = format.and_then(|document| document.get("format")?.as_u64());
     if format.is_some_and(|format| format > u64::from(Checkpoint::FORMAT)) {
-        return Err(unreadable("newer_checkpoint", "was written by a newer version".to_owned()));
+        return Err(unreadable(Kind::Refused, "newer_format", "was written by a newer version".to_owned()));
     }
     serde_json::from_str(&entry.checkpoint)
-        .map_err(|e| unreadable("bad_checkpoint", format!("cannot be read: {e}")))
+        .map_err(|e| unreadable(Kind::Environment, "bad_checkpoint", format!("cannot be read: {e}")))
 }
 
 /// What a table that goes on has behind its `_sync_seq`, and what it has from now on.
