@@ -164,7 +164,11 @@ impl Schedule {
         let watch = Failing { seed: self.seed, folder: self.folder.path().to_owned() };
         for _ in 0..self.random.usize(1..6) {
             let fault = self.fault();
-            self.run(fault);
+            match self.random.u8(..10) {
+                0 => self.verb("state reset", &["state", "reset", "--all"], fault),
+                1 if self.quarantines => self.verb("rejects retry", &["rejects", "retry"], fault),
+                _ => self.run(fault),
+            }
         }
         self.provider.calm();
         self.settle();
@@ -242,6 +246,26 @@ impl Schedule {
             *self.seen.seams.entry(line.to_owned()).or_default() += 1;
         }
         self.judge(fault, &said);
+    }
+
+    /// Another verb that writes into the destination, and dies as runs do.
+    fn verb(&mut self, name: &str, words: &[&str], fault: Fault) {
+        let mut command = self.command(words);
+        command.arg("p.yaml");
+        match fault {
+            Fault::Kill(seam) => _ = command.env("SYNC_FAULT", format!("kill@{}", 1 + seam % 16)),
+            Fault::Full(seam) => _ = command.env("SYNC_FAULT", format!("full@{}", 1 + seam % 16)),
+            _ => {}
+        }
+        let said = said(&mut command);
+        self.seen.runs += 1;
+        self.seen.saw(format!("verb: {name}"));
+        for line in said.err.lines().filter_map(|line| line.strip_prefix("fault at ")) {
+            *self.seen.seams.entry(line.to_owned()).or_default() += 1;
+        }
+        // Where nothing ran yet, or a table is being built, it is refused.
+        let fine = matches!(said.code, None | Some(0 | 2 | 3 | 4));
+        assert!(fine, "seed {}: {name} under {fault:?} gave {:?}: {}", self.seed, said.code, said.err);
     }
 
     /// A run that could speak has balanced books and an exit code that fits what befell it.
