@@ -124,8 +124,11 @@ fn odd_names_two_thousand_columns_and_a_row_of_fifty_megabytes_land() {
     for destination in DESTINATIONS {
         let file = file_of(destination);
         api.pipeline(&stage, file, "", destination);
-        assert_eq!(stage.run(&[file]).done(), 3);
+        let first = stage.run(&[file]);
+        assert_eq!((first.done(), first.notes()), (3, vec!["column_named"; 3]), "{}", first.err);
         assert_eq!(stage.run(&[file]).done(), 0);
+        let shown = stage.said(&["state", "show", file]);
+        assert!(shown.out.contains("the field \"NAME\" is in the column \"NAME_3\""), "{}", shown.out);
     }
     let script = "import pyarrow.dataset as ds, sys\n\
                   t = ds.dataset(sys.argv[1], format='parquet').to_table()\n\

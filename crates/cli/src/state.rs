@@ -107,6 +107,9 @@ fn page(pipeline: &Pipeline, positions: &[Position], history: u32) -> String {
         let key = if checkpoint.key.is_empty() { "none".to_owned() } else { checkpoint.key.join(", ") };
         line("primary key", &key);
         line("columns", &words::count(checkpoint.schema.columns.len() as u64));
+        for column in checkpoint.schema.columns.iter().filter(|column| column.name != column.field) {
+            line("", &format!("the field {:?} is in the column {:?}", column.field, column.name));
+        }
         if let Some(problem) = &position.unproven {
             line(
                 "remark",

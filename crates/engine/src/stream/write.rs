@@ -139,7 +139,7 @@ impl Writer {
                 Shaped::Page { page, parts, schema, changed, held } => {
                     if changed {
                         table.evolve(&schema).map_err(explain)?;
-                        self.note_widened(&schema);
+                        self.note_columns(&schema);
                     }
                     self.schema = schema;
                     for part in parts {
@@ -171,9 +171,17 @@ impl Writer {
             .hint("this is a bug of sync; what was committed is safe, and the next run goes on from there"))
     }
 
-    /// A column whose type gave way is told: a reader of the table meets another type from now on.
-    fn note_widened(&mut self, schema: &Schema) {
-        let mut notes = Vec::new();
+    /// A column whose type gave way is told: a reader of the table meets another type from now on. So is a field
+    /// whose column could not have its name.
+    fn note_columns(&mut self, schema: &Schema) {
+        let new = schema.columns.iter().skip(self.schema.columns.len());
+        let renamed = new.filter(|column| column.name != column.field);
+        let mut notes: Vec<_> = renamed
+            .map(|column| {
+                let message = format!("the field {:?} is in the column {:?}", column.field, column.name);
+                Note::new("column_named", message)
+            })
+            .collect();
         for (was, now) in self.schema.columns.iter().zip(&schema.columns).filter(|(was, _)| was.settled) {
             let digits_only = matches!((was.ty, now.ty), (Type::Decimal(..), Type::Decimal(..)));
             if was.ty != now.ty && !digits_only {
