@@ -36,6 +36,8 @@ fn rows_that_were_set_aside_are_listed_and_land_once_the_pipeline_is_mended() {
         assert_eq!((report.code, report.figure("quarantined")), (Some(4), 10), "{}", report.err);
         let list = json(&stage, &["rejects", "list", "p.yaml", "--json"]);
         assert_eq!(list.as_array().map(Vec::len), Some(10));
+        let page = stage.said(&["runs", report.json["run"].as_str().expect("a name")]);
+        assert!(page.out.contains("10 rows of this run are still set aside"), "{}", page.out);
         let (id, first) = (list[0]["id"].to_string(), &list[0]);
         assert_eq!((&first["code"], &first["field"]), (&"type_change".into(), &"v".into()));
         let shown = stage.said(&["rejects", "show", "p.yaml", &id]);

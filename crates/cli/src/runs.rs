@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use sync_core::{Books, Explain as _, Kind, Problem, RunId};
-use sync_state::{History, Rejects, RunRow, RunStatus, StreamRow};
+use sync_state::{History, RunRow, RunStatus, StreamRow};
 
 use crate::args;
 use crate::documents;
@@ -121,8 +121,7 @@ fn one(places: &[Place], name: &str) -> Result<(Shown, Place), Problem> {
 
 fn rejects_of(place: &Place, run: &RunId) -> Result<u64, Problem> {
     let Some(history) = open(place)? else { return Ok(0) };
-    let which = Rejects { run: Some(run.clone()), limit: u32::MAX, ..Rejects::default() };
-    Ok(history.rejects(&which).map_err(|e| e.problem())?.len() as u64)
+    history.count_rejects_of(run).map_err(|e| e.problem())
 }
 
 fn list(all: &[Shown]) -> String {
@@ -140,7 +139,7 @@ fn list(all: &[Shown]) -> String {
         "quarantined",
     ]);
     let rows = all.iter().map(|shown| {
-        let books = sum(&shown.row.streams);
+        let books: Books = shown.row.streams.iter().map(|stream| stream.books).sum();
         let mut row = vec![shown.row.run.to_string()];
         row.extend(several.then(|| shown.pipeline.clone()));
         row.extend([second(&shown.row.started.to_string()), took(&shown.row), status(shown.row.status)]);
@@ -167,16 +166,6 @@ fn took(row: &RunRow) -> String {
 
 fn status(status: RunStatus) -> String {
     status.as_str().to_owned()
-}
-
-fn sum(streams: &[StreamRow]) -> Books {
-    streams.iter().map(|s| s.books).fold(Books::default(), |a, b| Books {
-        fetched: a.fetched + b.fetched,
-        loaded: a.loaded + b.loaded,
-        deduplicated: a.deduplicated + b.deduplicated,
-        filtered: a.filtered + b.filtered,
-        quarantined: a.quarantined + b.quarantined,
-    })
 }
 
 fn figures(books: &Books) -> [String; 5] {

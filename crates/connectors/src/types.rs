@@ -122,3 +122,45 @@ impl ProviderTypes {
         self.waited += waited;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sync_spec::{Connector, Document};
+
+    use crate::plan::Plan;
+
+    const CONNECTOR: &str = "
+connector: acme
+base_url: https://api.acme.example
+defaults:
+  lift: properties
+  drop: [links, properties.secret]
+  types_from: { get: /fields, name: name, type: type, map: { number: decimal } }
+  paginate: { offset: { param: offset }, size: { limit: 10 } }
+streams:
+  deals: { get: /deals }
+  owners: { get: /owners, lift: none, drop: none, types_from: none }
+";
+
+    #[test]
+    fn what_defaults_say_a_stream_takes_out_with_none() {
+        let connector = Connector::parse(&Document::new("acme.yaml", CONNECTOR)).expect("a good connector");
+        let plan = Plan::build(&connector).expect("a good plan");
+        let (deals, owners) = (plan.stream("deals").expect("there"), plan.stream("owners").expect("there"));
+        assert_eq!(deals.lift(), Some(["properties".to_owned()].as_slice()));
+        assert_eq!(deals.mold.drop.len(), 2);
+        // The listing of fields inherits nothing of the defaults of streams.
+        let listing = &deals.types_from.as_ref().expect("types").listing;
+        assert!(listing.mold.is_idle() && listing.types_from.is_none());
+        assert_eq!(listing.listing, crate::plan::Listing::Whole);
+        assert!(owners.mold.is_idle() && owners.types_from.is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_listing_of_fields_is_found_when_the_file_is_read() {
+        let text = CONNECTOR.replace("map: {", "paginate: { offset: { param: o }, stop: short }, map: {");
+        let connector = Connector::parse(&Document::new("acme.yaml", text)).expect("each word is right");
+        let found = Plan::build(&connector).expect_err("a short page of no size").to_string();
+        assert!(found.contains("`types_from of deals` stops at a short page"), "{found}");
+    }
+}

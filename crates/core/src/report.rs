@@ -132,6 +132,25 @@ impl Books {
     }
 }
 
+impl std::ops::AddAssign for Books {
+    fn add_assign(&mut self, more: Self) {
+        self.fetched += more.fetched;
+        self.loaded += more.loaded;
+        self.deduplicated += more.deduplicated;
+        self.filtered += more.filtered;
+        self.quarantined += more.quarantined;
+    }
+}
+
+impl std::iter::Sum for Books {
+    fn sum<I: Iterator<Item = Self>>(books: I) -> Self {
+        books.fold(Self::default(), |mut all, one| {
+            all += one;
+            all
+        })
+    }
+}
+
 /// Something a person should know about a stream that is not an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {

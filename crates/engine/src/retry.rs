@@ -168,10 +168,7 @@ impl Attempt<'_> {
                 .map_err(|e| e.problem())?;
             *checkpoint = next;
         }
-        self.report.books.fetched += books.fetched;
-        self.report.books.loaded += books.loaded;
-        self.report.books.deduplicated += books.deduplicated;
-        self.report.books.quarantined += books.quarantined;
+        self.report.books += books;
         for message in shaped.stay {
             let note = Note::new("stays_set_aside", message);
             if self.report.notes.len() < 10 && !self.report.notes.contains(&note) {

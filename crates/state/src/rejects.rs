@@ -149,6 +149,17 @@ impl History {
         })
     }
 
+    /// How many a run has set aside that are still waiting.
+    pub fn count_rejects_of(&self, run: &RunId) -> std::result::Result<u64, StateError> {
+        if !self.has_rejects() {
+            return Ok(0);
+        }
+        self.read(|c| {
+            let count = "select count(*) from rejects where committed = 1 and run = ?1";
+            c.query_row(count, [run.as_str()], |row| row.get::<_, i64>(0)).map(|count| count as u64)
+        })
+    }
+
     /// How many there are of each stream and reason.
     pub fn count_rejects(&self) -> std::result::Result<Vec<RejectCount>, StateError> {
         if !self.has_rejects() {
