@@ -9,6 +9,7 @@ mod api;
 mod books;
 mod columns;
 mod contract;
+mod credentials;
 mod kills;
 mod lifted;
 mod memory;

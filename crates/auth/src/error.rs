@@ -33,6 +33,17 @@ pub enum CredentialError {
         #[source]
         source: io::Error,
     },
+    /// A program that did not print a secret.
+    #[error("the secret `{secret}` cannot be had from the command `{command}`")]
+    Command {
+        /// The secret's name.
+        secret: String,
+        /// The program, without its arguments.
+        command: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A line break or another character that no request can carry.
     #[error("the secret `{secret}` holds {what}, which no request can carry: see {origin}")]
     Unsendable {
@@ -82,6 +93,7 @@ impl Explain for CredentialError {
         match self {
             Self::NotSet { .. } | Self::NotGiven { .. } | Self::Empty { .. } => "credential_missing",
             Self::Unreadable { .. } => "credential_unreadable",
+            Self::Command { .. } => "credential_command",
             Self::Unsendable { .. } | Self::ColonInUser { .. } => "credential_malformed",
         }
     }
@@ -94,7 +106,7 @@ impl Explain for CredentialError {
             }
             Self::NotGiven { secrets } => {
                 format!(
-                    "give {} in the pipeline's source, as `${{env:VARIABLE}}` or `${{file:PATH}}`",
+                    "give {} in the pipeline's source, as `${{env:VARIABLE}}`, `${{file:PATH}}` or `${{cmd:PROGRAM ARGS}}`",
                     quoted(secrets)
                 )
             }
@@ -102,6 +114,7 @@ impl Explain for CredentialError {
             Self::Unreadable { path, .. } => {
                 format!("check that {} exists and that this user may read it", path.display())
             }
+            Self::Command { .. } => "run the command by hand to see what it says".to_owned(),
             Self::Unsendable { origin, .. } => {
                 format!("keep only the secret itself, on one line, in {origin}")
             }

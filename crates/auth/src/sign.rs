@@ -10,42 +10,22 @@ use sync_core::{
 };
 use url::{Origin, Url};
 
-use crate::{CredentialError, Secrets};
+use crate::{Credential, CredentialError, Secrets};
 
 /// Signs every request, afresh at every attempt. A request to another origin than the credential's is refused
 /// before it is sent.
 pub struct Signed {
     inner: Arc<dyn Fetch>,
-    parts: Vec<Part>,
+    credential: Arc<Credential>,
     origin: Origin,
     /// Scheme, host and port, for messages.
     home: String,
 }
 
 impl Signed {
-    /// Signs for the scheme, host and port of `origin`. An error if a secret that a signature is made of was not
-    /// given; it names all of them.
-    #[expect(clippy::needless_pass_by_value, reason = "nobody needs the bare secrets after this")]
-    pub fn new(
-        inner: Arc<dyn Fetch>,
-        signatures: Vec<Signature>,
-        secrets: Secrets,
-        origin: &Url,
-    ) -> Result<Self, CredentialError> {
-        let missing = missing(&signatures, &secrets);
-        if !missing.is_empty() {
-            return Err(CredentialError::NotGiven { secrets: missing });
-        }
-        let parts = signatures.into_iter().map(|signature| {
-            let value = value(&signature.form, &secrets)?;
-            Ok(Part { place: signature.place, name: signature.name, value })
-        });
-        Ok(Self {
-            inner,
-            parts: parts.collect::<Result<_, _>>()?,
-            origin: origin.origin(),
-            home: origin.origin().ascii_serialization(),
-        })
+    /// Signs for the scheme, host and port of `origin`.
+    pub fn new(inner: Arc<dyn Fetch>, credential: Arc<Credential>, origin: &Url) -> Self {
+        Self { inner, credential, origin: origin.origin(), home: origin.origin().ascii_serialization() }
     }
 }
 
@@ -64,7 +44,9 @@ impl Fetch for Signed {
                 });
             }
             let mut signed = request.clone();
-            signed.secrets.extend_from_slice(&self.parts);
+            let (parts, version) = self.credential.parts().await?;
+            signed.secrets.extend(parts);
+            request.sent.sign(version);
             self.inner.fetch(&signed).await
         })
     }
@@ -86,7 +68,17 @@ fn names<'a>(pieces: impl IntoIterator<Item = &'a SignaturePiece>) -> impl Itera
     })
 }
 
-fn missing(signatures: &[Signature], secrets: &Secrets) -> Vec<String> {
+/// What is added to a request.
+pub(crate) fn parts(signatures: &[Signature], secrets: &Secrets) -> Result<Vec<Part>, CredentialError> {
+    let part = |signature: &Signature| {
+        let value = value(&signature.form, secrets)?;
+        Ok(Part { place: signature.place, name: signature.name.clone(), value })
+    };
+    signatures.iter().map(part).collect()
+}
+
+/// The secrets that are signed with and not there.
+pub(crate) fn missing(signatures: &[Signature], secrets: &Secrets) -> Vec<String> {
     let needed = signatures.iter().flat_map(|signature| names(pieces(&signature.form)));
     let mut missing: Vec<_> = needed.filter(|name| secrets.get(name).is_none()).cloned().collect();
     missing.sort();
@@ -125,7 +117,7 @@ fn text<'a>(piece: &'a SignaturePiece, secrets: &'a Secrets) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sync_core::{Explain, Place};
+    use sync_core::Place;
     use sync_testkit::fetch::{Scripted, get, response};
 
     fn secrets(given: &[(&str, &str)]) -> Secrets {
@@ -181,17 +173,22 @@ mod tests {
         ]
     }
 
+    fn signed(inner: Arc<Scripted>) -> Signed {
+        let origin = "https://api.acme.test/v2".parse().expect("a URL");
+        let given = [("token", "t-1"), ("key", "k-1")];
+        Signed::new(inner, crate::testing::credential(signatures(), None, &given), &origin)
+    }
+
     #[tokio::test]
     async fn requests_to_the_origin_are_signed_and_the_callers_request_is_left_alone() {
         let inner = Arc::new(Scripted::with(|_| Ok(response(200, ""))));
-        let origin = "https://api.acme.test/v2".parse().expect("a URL");
-        let given = secrets(&[("token", "t-1"), ("key", "k-1")]);
-        let signed = Signed::new(inner.clone(), signatures(), given, &origin).expect("both are given");
+        let signed = signed(inner.clone());
         let request = get("https://api.acme.test:443/v1/rows?page=2");
         for _ in 0..2 {
             signed.fetch(&request).await.expect("scripted");
         }
         assert!(request.secrets.is_empty());
+        assert_eq!(request.sent.signed_with(), 1);
         for sent in inner.requests() {
             let parts = sent.secrets.iter().map(|part| (part.place, part.name.as_str(), part.value.expose()));
             let expect = [(Place::Header, "authorization", "Bearer t-1"), (Place::Query, "key", "k-1")];
@@ -203,9 +200,7 @@ mod tests {
     #[tokio::test]
     async fn another_origin_gets_neither_the_secret_nor_the_request() {
         let inner = Arc::new(Scripted::new([]));
-        let origin = "https://api.acme.test".parse().expect("a URL");
-        let given = secrets(&[("token", "t-1"), ("key", "k-1")]);
-        let signed = Signed::new(inner.clone(), signatures(), given, &origin).expect("both are given");
+        let signed = signed(inner.clone());
         for url in [
             "http://api.acme.test/rows",
             "https://api.acme.test:8443/rows",
@@ -222,10 +217,8 @@ mod tests {
 
     #[test]
     fn missing_secrets_are_all_named() {
-        let origin = "https://api.acme.test".parse().expect("a URL");
-        let result = Signed::new(Arc::new(Scripted::new([])), signatures(), secrets(&[]), &origin);
-        let error = result.err().expect("nothing was given");
-        assert_eq!(error.to_string(), "the secrets `key` and `token` are missing");
-        assert_eq!(error.code(), "credential_missing");
+        let error = crate::testing::opened(signatures(), None, &[]).err().expect("nothing was given");
+        assert_eq!(error.to_string(), "the environment variables `KEY` and `TOKEN` are not set");
+        assert_eq!(missing(&signatures(), &secrets(&[("key", "k")])), ["token"]);
     }
 }

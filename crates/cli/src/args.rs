@@ -47,6 +47,11 @@ pub enum Verb {
         #[command(subcommand)]
         verb: State,
     },
+    /// Keep credentials: make, test, change and forget them; their secrets are never shown again
+    Credentials {
+        #[command(subcommand)]
+        verb: Credentials,
+    },
     /// Show what is built in: connectors, and the streams, settings and limits of one
     Connectors(Connectors),
     /// Play the built-in providers on loopback, for trying things without an account
@@ -221,6 +226,150 @@ pub enum State {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+const SECRETS: &str = "\
+A secret is asked for without being shown; for scripts it comes from standard input or from the environment. There is \
+no argument for it: arguments are seen by every process of the machine, and end in the shell's history.
+
+The vault lies in SYNC_HOME/vault (by default in the platform's folder for data of programs). Its key is looked for in \
+SYNC_VAULT_KEY, in the file that SYNC_VAULT_KEY_FILE names, in the systemd credential `sync-vault-key`, and in \
+`master.key` beside the vault, which is made with the first credential; where SYNC_VAULT_PASSPHRASE is set then, a \
+passphrase locks it.";
+
+#[derive(Debug, Subcommand)]
+pub enum Credentials {
+    /// Store a credential: asks for the connector's own fields, and tests them
+    #[command(after_help = SECRETS)]
+    Add(AddCredential),
+    /// List what is stored
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one, without its secrets
+    Show {
+        /// Its name
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the provider whether it takes them
+    Test {
+        /// Their names
+        #[arg(required_unless_present = "all")]
+        names: Vec<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give one another secret; the old one goes on working while the provider lets it
+    #[command(after_help = SECRETS)]
+    Rotate {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        from: SecretsFrom,
+        /// How long the old secret still works, such as 24h [default: what the connector says]
+        #[arg(long, value_name = "DURATION", value_parser = sync_spec::parse_duration)]
+        overlap: Option<std::time::Duration>,
+    },
+    /// Forget one, and say which pipelines use it
+    Remove {
+        /// Its name
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Write credentials into a new file, locked with a passphrase
+    Export {
+        /// The file
+        file: PathBuf,
+        /// Only these [default: all]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Store the credentials of such a file
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Put them in the place of those of the same name
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Lock the vault with another key, and seal everything in it anew
+    Rekey {
+        /// With a passphrase instead of a new key file
+        #[arg(long)]
+        passphrase: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct AddCredential {
+    /// What pipelines call it: small letters, digits, `-` and `_`
+    pub name: String,
+    /// The connector it is for: a built-in one, or the path of its file
+    #[arg(long, value_name = "CONNECTOR")]
+    pub connector: String,
+    /// What it is, for people
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// Which kind of credential, where the connector takes several
+    #[arg(long, value_name = "METHOD")]
+    pub method: Option<String>,
+    /// A setting that belongs to the account, such as subdomain=acme; may be given several times
+    #[arg(long = "config", value_name = "NAME=VALUE", value_parser = pair)]
+    pub config: Vec<(String, String)>,
+    /// Where it belongs, if not to the connector's own address
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+    /// The account whose limits it spends, where several credentials share one
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+    /// Warn when the secret is so many days old
+    #[arg(long, value_name = "DAYS")]
+    pub max_age: Option<u32>,
+    #[command(flatten)]
+    pub from: SecretsFrom,
+}
+
+/// Where the secrets come from.
+#[derive(Debug, Args)]
+pub struct SecretsFrom {
+    /// Read the secret from standard input; several as lines NAME=VALUE
+    #[arg(long, conflicts_with = "from_env")]
+    pub from_stdin: bool,
+    /// Read the secrets from environment variables: the connector's own, or those named here
+    #[arg(long, value_name = "[SECRET=]VARIABLE", num_args = 0..)]
+    pub from_env: Option<Vec<String>>,
+    /// Store it without asking the provider
+    #[arg(long)]
+    pub no_test: bool,
+    /// Print the page to sign in at instead of opening a browser
+    #[arg(long)]
+    pub no_browser: bool,
+    /// Print the page, and take the address that the browser ends at by paste: for machines without a browser
+    #[arg(long)]
+    pub paste: bool,
+    /// Where the sign-in page sends the browser back to, as it is registered at the provider; on this machine
+    /// [default: http://127.0.0.1 and a free port]
+    #[arg(long, value_name = "URL")]
+    pub redirect: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a setting is written NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Args)]

@@ -93,7 +93,9 @@ fn findings(file: &str, report: &CheckReport) -> String {
         None => None,
     };
     line("credential", credential);
-    line("remark", report.remark.as_deref());
+    for remark in &report.remarks {
+        line("remark", Some(remark));
+    }
     text
 }
 

@@ -8,7 +8,8 @@ use serde::Serialize;
 use sync_connectors::{Plan, StreamPlan};
 use sync_core::{Explain as _, Kind, Problem};
 use sync_spec::{
-    Auth, ConfigField, ConfigKind, Connector, PaginateKind, Piece, Rate, Root, Stream, Template,
+    Auth, AuthKind, AuthMethod, ConfigField, ConfigKind, Connector, PaginateKind, Piece, Rate, Root, Stream,
+    Template,
 };
 
 use crate::args;
@@ -22,11 +23,21 @@ struct Shown {
     /// What the file says of itself: what the provider is, and where to make a key.
     about: Vec<String>,
     base_url: String,
-    secrets: Vec<Secret>,
+    methods: Vec<Method>,
     config: Vec<Setting>,
     limits: Vec<String>,
     concurrency: Option<u32>,
     streams: Vec<ShownStream>,
+}
+
+/// A kind of credential that it takes.
+#[derive(Debug, Serialize)]
+struct Method {
+    /// Its name, where there are several.
+    name: Option<String>,
+    secrets: Vec<Secret>,
+    help: Option<String>,
+    warn: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,7 +91,7 @@ fn shown(name: &str) -> Result<Shown, Problem> {
         title: plan.title().to_owned(),
         about: about(&document.text),
         base_url: template(&connector.base_url.value),
-        secrets: secrets(&connector),
+        methods: methods(&connector),
         config: plan.config().iter().map(|(name, field)| setting(name, field)).collect(),
         limits: connector.rate_limit.limits.iter().map(rate).collect(),
         concurrency: connector.rate_limit.concurrency,
@@ -104,25 +115,46 @@ fn about(text: &str) -> Vec<String> {
     paragraphs.filter(|text| !text.is_empty() && !text.starts_with("Sources")).collect()
 }
 
+/// The kinds of credential, the usual one first.
+fn methods(connector: &Connector) -> Vec<Method> {
+    let of = |name: Option<&str>, method: Option<&AuthMethod>| Method {
+        name: name.map(str::to_owned),
+        secrets: secrets(connector, method),
+        help: method.and_then(|method| method.help.clone()),
+        warn: method.and_then(|method| method.warn.clone()),
+    };
+    match &connector.auth {
+        Auth::None => vec![of(None, None)],
+        Auth::One(method) => vec![of(None, Some(method))],
+        Auth::OneOf(list) => list.iter().map(|(name, method)| of(Some(&name.value), Some(method))).collect(),
+    }
+}
+
 /// Every secret that signs a request, once, in the order of the file.
-fn secrets(connector: &Connector) -> Vec<Secret> {
-    let auth: Vec<&Template> = match &connector.auth {
-        Auth::None => Vec::new(),
-        Auth::Bearer(template) => vec![template],
-        Auth::Header(list) | Auth::Query(list) => list.iter().map(|(_, t)| t).collect(),
-        Auth::Basic { username, password } => vec![username, password],
+fn secrets(connector: &Connector, method: Option<&AuthMethod>) -> Vec<Secret> {
+    let mut names: Vec<String> = Vec::new();
+    let auth: Vec<&Template> = match method.map(|method| &method.kind) {
+        None => Vec::new(),
+        Some(AuthKind::Bearer(template)) => vec![template],
+        Some(AuthKind::Header(list) | AuthKind::Query(list)) => list.iter().map(|(_, t)| t).collect(),
+        Some(AuthKind::Basic { username, password }) => vec![username, password],
+        Some(AuthKind::At(at)) => vec![&at.value],
+        Some(AuthKind::OAuth(oauth)) => {
+            let wanted = if oauth.grant == sync_core::Grant::Client { 2 } else { 3 };
+            names.extend(sync_connectors::CLIENT_SECRETS[..wanted].iter().map(|&name| name.to_owned()));
+            Vec::new()
+        }
     };
     let headers = connector.headers.iter().map(|(_, t)| t);
-    let mut secrets: Vec<Secret> = Vec::new();
     for piece in auth.into_iter().chain(headers).flat_map(|t| &t.0) {
         let Piece::Hole(hole) = piece else { continue };
         let name = hole.path.0.join(".");
-        if hole.root == Root::Secret && !secrets.iter().any(|s| s.secret == name) {
-            let variable = sync_auth::default_variable(&connector.connector.value, &name);
-            secrets.push(Secret { secret: name, variable });
+        if hole.root == Root::Secret && !names.contains(&name) {
+            names.push(name);
         }
     }
-    secrets
+    let variable = |name: &String| sync_auth::default_variable(&connector.connector.value, name);
+    names.into_iter().map(|secret| Secret { variable: variable(&secret), secret }).collect()
 }
 
 fn setting(name: &str, field: &ConfigField) -> Setting {
@@ -207,7 +239,8 @@ fn list(all: &[Shown]) -> String {
     let mut table = table(&["connector", "title", "streams", "credential", "limits"]);
     for one in all {
         let streams = one.streams.iter().filter(|s| s.verified).count();
-        let variables: Vec<_> = one.secrets.iter().map(|s| s.variable.as_str()).collect();
+        let usual = one.methods.iter().take(1).flat_map(|method| &method.secrets);
+        let variables: Vec<_> = usual.map(|s| s.variable.as_str()).collect();
         table.add_row([
             one.connector.clone(),
             one.title.clone(),
@@ -232,8 +265,14 @@ fn page(one: &Shown) -> String {
         }
     };
     line("base URL", &one.base_url);
-    let secrets = one.secrets.iter().map(|s| format!("{} from ${}", s.secret, s.variable));
-    line("credential", &secrets.collect::<Vec<_>>().join(", "));
+    for method in &one.methods {
+        let secrets = method.secrets.iter().map(|s| format!("{} from ${}", s.secret, s.variable));
+        let kind = method.name.as_ref().map_or_else(String::new, |name| format!("{name}: "));
+        let secrets = secrets.collect::<Vec<_>>().join(", ");
+        line("credential", &if secrets.is_empty() { secrets } else { kind + &secrets });
+        line("", method.help.as_deref().unwrap_or_default());
+        line("", method.warn.as_deref().unwrap_or_default());
+    }
     let concurrency = one.concurrency.map(|n| format!("at most {n} requests at once"));
     line("limits", &one.limits.iter().cloned().chain(concurrency).collect::<Vec<_>>().join(", "));
     if !one.config.is_empty() {

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sync_core::{BoxFuture, Clock, Kind, Problem, Stop, Timestamp, Watch};
+use sync_auth::{Environment as _, Passphrase, Vault};
+use sync_core::{BoxFuture, Clock, Kind, Problem, Secret, Stop, Timestamp, Watch};
 use sync_engine::Hands;
 use sync_http::{Client, Scrubber, Timeouts};
 use sync_quota::Budgets;
+
+use crate::home::home;
+use crate::prompt;
 
 /// The clock of this machine.
 #[derive(Debug)]
@@ -48,6 +52,7 @@ pub struct Tools {
     scrubber: Arc<Scrubber>,
     client: Arc<Client>,
     budgets: Arc<Budgets>,
+    pub vault: Arc<Vault>,
 }
 
 impl Tools {
@@ -58,7 +63,8 @@ impl Tools {
         let client = Client::new(clock.clone(), scrubber.clone(), stop.clone(), Timeouts::default())
             .map_err(|error| Problem::new(Kind::Environment, "http_client", error.message))?;
         let budgets = Arc::new(Budgets::new(clock.clone()));
-        Ok(Self { clock, stop, scrubber, client: Arc::new(client), budgets })
+        let vault = Arc::new(vault(&scrubber));
+        Ok(Self { clock, stop, scrubber, client: Arc::new(client), budgets, vault })
     }
 
     /// The hands of one run.
@@ -71,6 +77,19 @@ impl Tools {
             watch,
             environment: Arc::new(sync_auth::System),
             budgets: self.budgets.clone(),
+            vault: self.vault.clone(),
         }
     }
+}
+
+/// The vault of this user. A passphrase is asked for on the terminal, where there is one.
+pub fn vault(scrubber: &Arc<Scrubber>) -> Vault {
+    let folder = home(|name| sync_auth::System.var(name)).ok().map(|home| home.join("vault"));
+    let scrubber = scrubber.clone();
+    let ask = move |what: Passphrase| {
+        let asked = prompt::passphrase(what)?;
+        scrubber.add(&Secret::new((*asked).clone()));
+        Some(asked)
+    };
+    Vault::new(folder, Arc::new(sync_auth::System), Some(Box::new(ask)))
 }

@@ -9,7 +9,6 @@ use sync_core::{Kind, Problem};
 ///
 /// Sources: the XDG Base Directory Specification (0.8) for Unix, which passes over relative paths; Apple's File System
 /// Programming Guide; Microsoft's known folders.
-#[cfg_attr(not(test), expect(dead_code, reason = "the budget and the vault are about to move in"))]
 pub fn home(variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf, Problem> {
     let path = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(named) = path("SYNC_HOME") {

@@ -3,12 +3,14 @@
 mod args;
 mod check;
 mod connectors;
+mod credentials;
 mod documents;
 mod hands;
 mod home;
 mod logs;
 mod paint;
 mod progress;
+mod prompt;
 mod rejects;
 mod run;
 mod runs;
@@ -64,6 +66,9 @@ fn main() -> ExitCode {
             with_tools(scrubber, async |tools| rejects::rejects(verb, &talk, tools).await)
         }
         Verb::State { verb } => with_tools(scrubber, async |tools| state::state(verb, &talk, tools).await),
+        Verb::Credentials { verb } => {
+            with_tools(scrubber, async |tools| credentials::credentials(verb, &talk, tools).await)
+        }
         Verb::Connectors(args) => connectors::connectors(&args, &talk).map(|()| 0),
         Verb::Schema(args) => schema::schema(args.language, &talk).map(|()| 0),
     };

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sync_core::{
-    Ask, Classify, Explain, Kind, Operation, Place, Request, Signature, SignatureForm, SignaturePiece,
-};
-use sync_spec::{Auth, ConfigField, ConfigKind, Hole, Piece, Rate, Redirects, Root, Template};
+use sync_core::{Ask, Classify, Explain, Kind, Operation, Request};
+use sync_spec::{ConfigField, ConfigKind, Hole, Rate, Redirects, Root};
 use url::Url;
 
 use crate::classify::Rules;
+use crate::method::{Method, methods};
 use crate::plan::{Plan, holes_of};
 use crate::read::{Hands, ReadError, ReadOptions, Reader};
 use crate::request::{Settings, fill, setting};
@@ -23,7 +22,7 @@ pub struct Bound(Arc<Inner>);
 struct Inner {
     plan: Plan,
     settings: Settings,
-    signatures: Vec<Signature>,
+    methods: Vec<Method>,
     rules: Arc<Rules>,
 }
 
@@ -75,21 +74,14 @@ impl Plan {
         let base = self.base(&config, base_url, &mut list);
         let (Some(base), true) = (base, list.is_empty()) else { return Err(BindError { list }) };
 
-        let (signed, plain): (Vec<_>, Vec<_>) =
-            self.headers.iter().partition(|(_, t)| holes_of(t).any(|h| h.root == Root::Secret));
+        let plain = self.headers.iter().filter(|(_, t)| holes_of(t).all(|h| h.root != Root::Secret));
         let look_up = |hole: &Hole| setting(&config, hole);
-        let plain = plain.into_iter().filter_map(|(name, t)| Some((name.clone(), fill(t, look_up)?)));
-        let mut signatures = signatures(&self.auth);
-        signatures.extend(signed.into_iter().map(|(name, template)| Signature {
-            place: Place::Header,
-            name: name.clone(),
-            form: SignatureForm::Text(pieces(template, &config)),
-        }));
-        let headers = plain.collect();
+        let headers = plain.filter_map(|(name, t)| Some((name.clone(), fill(t, look_up)?))).collect();
         let follow_redirects = self.redirects == Redirects::SameHost;
         let settings = Settings { base, config, headers, follow_redirects, columns: None };
         let rules = Arc::new(Rules::new(self, &settings));
-        Ok(Bound(Arc::new(Inner { plan: self.clone(), settings, signatures, rules })))
+        let methods = methods(self, &settings);
+        Ok(Bound(Arc::new(Inner { plan: self.clone(), settings, methods, rules })))
     }
 
     /// The value of every setting that has one.
@@ -163,27 +155,9 @@ impl Bound {
         &self.0.plan
     }
 
-    /// How its requests are signed.
-    pub fn signatures(&self) -> Vec<Signature> {
-        self.0.signatures.clone()
-    }
-
-    /// The secrets that its signatures look up, each once.
-    pub fn secret_names(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        for signature in &self.0.signatures {
-            let pieces = match &signature.form {
-                SignatureForm::Text(pieces) => pieces.iter().chain(&[]),
-                SignatureForm::Basic { username, password } => username.iter().chain(password),
-            };
-            for piece in pieces {
-                match piece {
-                    SignaturePiece::Secret(name) if !names.contains(name) => names.push(name.clone()),
-                    _ => {}
-                }
-            }
-        }
-        names
+    /// The ways in which its requests can be signed, the usual one first; at least one.
+    pub fn methods(&self) -> &[Method] {
+        &self.0.methods
     }
 
     /// What the provider allows: its rates, and how many requests may be under way.
@@ -312,40 +286,4 @@ fn base_url(text: &str) -> Result<Url, String> {
         return Err("holds more than scheme, host and path".to_owned());
     }
     Ok(url)
-}
-
-fn signatures(auth: &Auth) -> Vec<Signature> {
-    let text = |place, name: &str, pieces| Signature {
-        place,
-        name: name.to_owned(),
-        form: SignatureForm::Text(pieces),
-    };
-    match auth {
-        Auth::None => Vec::new(),
-        Auth::Bearer(token) => {
-            let mut value = vec![SignaturePiece::Text("Bearer ".to_owned())];
-            value.extend(pieces(token, &[]));
-            vec![text(Place::Header, "authorization", value)]
-        }
-        Auth::Header(list) => list.iter().map(|(n, t)| text(Place::Header, n, pieces(t, &[]))).collect(),
-        Auth::Query(list) => list.iter().map(|(n, t)| text(Place::Query, n, pieces(t, &[]))).collect(),
-        Auth::Basic { username, password } => vec![Signature {
-            place: Place::Header,
-            name: "authorization".to_owned(),
-            form: SignatureForm::Basic { username: pieces(username, &[]), password: pieces(password, &[]) },
-        }],
-    }
-}
-
-fn pieces(template: &Template, config: &[(String, String)]) -> Vec<SignaturePiece> {
-    let piece = |piece: &Piece| match piece {
-        Piece::Text(text) => SignaturePiece::Text(text.clone()),
-        Piece::Hole(hole) if hole.root == Root::Secret => SignaturePiece::Secret(hole.path.0.join(".")),
-        Piece::Hole(hole) => {
-            let name = hole.path.0.first();
-            let value = config.iter().find(|(n, _)| Some(n) == name).map(|(_, value)| value.clone());
-            SignaturePiece::Text(value.unwrap_or_default())
-        }
-    };
-    template.0.iter().map(piece).collect()
 }

@@ -138,7 +138,7 @@ impl Classify for Rules {
 const WEB_PAGE: &str = "answered with a web page, not JSON";
 
 /// The body as text. What is not UTF-8 fits no shape and shows as `\u{fffd}`.
-fn text(body: &[u8]) -> Cow<'_, str> {
+pub(crate) fn text(body: &[u8]) -> Cow<'_, str> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     match simdutf8::basic::from_utf8(body) {
         Ok(text) => Cow::Borrowed(text),
@@ -171,7 +171,7 @@ fn begins_as_html(body: &str) -> bool {
 }
 
 /// The value that a path of a rule leads to.
-fn look_up<'a>(response: &'a Response, body: &'a str, path: &[String]) -> Option<Value<'a>> {
+pub(crate) fn look_up<'a>(response: &'a Response, body: &'a str, path: &[String]) -> Option<Value<'a>> {
     let (root, rest) = path.split_first()?;
     match (root.as_str(), rest) {
         ("body", rest) => json::get(body, rest),
@@ -210,7 +210,7 @@ fn say(template: &Template, response: &Response, body: &str) -> String {
 }
 
 /// Text on one line, cut to a length that can be shown.
-fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     let mut line = String::new();
     // Blanks shrink to one, so a few times the length is enough to look at.
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()) {

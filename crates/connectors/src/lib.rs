@@ -12,6 +12,7 @@ mod condition;
 mod cursor;
 pub mod fields;
 pub mod json;
+mod method;
 mod mold;
 mod paginate;
 mod plan;
@@ -23,6 +24,7 @@ mod types;
 
 pub use bind::{BindError, BindProblem, Bound};
 pub use bundle::{BuiltIn, built_in, built_in_document};
+pub use method::{ACCESS_TOKEN, CLIENT_SECRETS, Method, Unusable};
 pub use plan::{CursorPlan, Plan, StreamPlan};
 pub use read::{CursorOptions, End, Hands, Page, ReadError, ReadOptions, Reader, Row, RowKind, Step};
 pub use types::{ProviderTypes, TypesFrom};

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use sync_core::Operation;
 use sync_spec::{
-    Auth, Condition, ConfigField, Connector, Cursor, CursorWord, ErrorRule, FieldPath, Finding, Findings,
-    Hole, Paginate, PaginateKind, Piece, RateLimit, Redirects, RequestMethod, RequestSpec, Root, Said, Span,
-    Spanned, StopRule, Stream, Template,
+    Auth, AuthKind, Condition, ConfigField, Connector, Cursor, CursorWord, ErrorRule, FieldPath, Finding,
+    Findings, Hole, Paginate, PaginateKind, Piece, RateLimit, Redirects, RequestMethod, RequestSpec, Root,
+    Said, Span, Spanned, StopRule, Stream, Template,
 };
 
 use crate::cursor::Format;
@@ -150,6 +150,34 @@ impl Plan {
     /// The provider's name for people.
     pub fn title(&self) -> &str {
         &self.title
+    }
+
+    /// The names of its kinds of credential, the usual one first; none where there is only one.
+    pub fn method_names(&self) -> impl Iterator<Item = &str> {
+        let named: &[_] = match &self.auth {
+            Auth::OneOf(list) => list,
+            Auth::None | Auth::One(_) => &[],
+        };
+        named.iter().map(|(name, _)| name.value.as_str())
+    }
+
+    /// Whether a kind of credential looks up this setting.
+    pub fn method_needs(&self, method: Option<&str>, setting: &str) -> bool {
+        let kind = match (&self.auth, method) {
+            (Auth::One(one), _) => &one.kind,
+            (Auth::OneOf(list), Some(wanted)) => match list.iter().find(|(name, _)| name.value == wanted) {
+                Some((_, method)) => &method.kind,
+                None => return false,
+            },
+            _ => return false,
+        };
+        let templates: Vec<&Template> = match kind {
+            AuthKind::At(at) => vec![&at.place, &at.name],
+            AuthKind::OAuth(oauth) => oauth.authorize.iter().chain([&oauth.token]).collect(),
+            _ => Vec::new(),
+        };
+        let mut holes = templates.into_iter().flat_map(holes_of).filter(|hole| hole.root == Root::Config);
+        holes.any(|hole| hole.path.0.first().is_some_and(|name| name == setting))
     }
 
     /// Its settings, in the order written.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,6 +54,8 @@ pub enum Place {
     Header,
     /// A query parameter.
     Query,
+    /// The whole body; the part's name is its media type.
+    Body,
 }
 
 /// A secret text, and where in the request it goes.
@@ -136,19 +138,29 @@ pub struct Request {
     pub sent: Sent,
 }
 
-/// Counts attempts as they are sent.
+/// Counts attempts as they are sent, and remembers which version of the credential signed the last of them.
 #[derive(Clone, Debug, Default)]
-pub struct Sent(Arc<AtomicU32>);
+pub struct Sent(Arc<(AtomicU32, AtomicU64)>);
 
 impl Sent {
     /// One more is on its way.
     pub fn enter(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// So many so far.
     pub fn count(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.0.0.load(Ordering::Relaxed)
+    }
+
+    /// This version of the credential signs it.
+    pub fn sign(&self, version: u64) {
+        self.0.1.store(version, Ordering::Relaxed);
+    }
+
+    /// The version of the credential that signed the last attempt; 0 before any did.
+    pub fn signed_with(&self) -> u64 {
+        self.0.1.load(Ordering::Relaxed)
     }
 }
 
@@ -209,6 +221,10 @@ pub enum FetchErrorKind {
     Broken,
     /// We would not send it: a secret over plain http, or to a host it does not belong to.
     Forbidden,
+    /// There is no credential to sign it with, and asking again will not bring one.
+    Credential,
+    /// The token endpoint gave no token this time. The request itself was not sent.
+    Token,
     /// A redirect that must not be followed.
     Redirect,
     /// A long window of the budget is spent; waiting for it would take hours.
@@ -235,9 +251,11 @@ impl FetchError {
             FetchErrorKind::Unresolved
             | FetchErrorKind::Refused
             | FetchErrorKind::Timeout
+            | FetchErrorKind::Token
             | FetchErrorKind::Broken => true,
             FetchErrorKind::Tls
             | FetchErrorKind::Forbidden
+            | FetchErrorKind::Credential
             | FetchErrorKind::Redirect
             | FetchErrorKind::Quota
             | FetchErrorKind::Stopped => false,
@@ -248,8 +266,10 @@ impl FetchError {
     pub fn run_kind(&self) -> Kind {
         match self.kind {
             FetchErrorKind::Unresolved | FetchErrorKind::Refused | FetchErrorKind::Tls => Kind::Environment,
-            FetchErrorKind::Timeout | FetchErrorKind::Broken => Kind::Failed,
-            FetchErrorKind::Forbidden | FetchErrorKind::Redirect => Kind::Refused,
+            FetchErrorKind::Timeout | FetchErrorKind::Broken | FetchErrorKind::Token => Kind::Failed,
+            FetchErrorKind::Forbidden | FetchErrorKind::Credential | FetchErrorKind::Redirect => {
+                Kind::Refused
+            }
             FetchErrorKind::Quota => Kind::Quota,
             FetchErrorKind::Stopped => Kind::Stopped,
         }
@@ -280,4 +300,36 @@ pub trait Fetch: Send + Sync {
 pub trait Pause: Send + Sync {
     /// Holds back every request of the budget for so long.
     fn pause_for(&self, duration: Duration);
+}
+
+/// Where the provider's word "I do not know you" is heard.
+///
+/// Contract: `refused` is bounded: a version of the credential that was refused is not offered again, so that asking
+/// in a loop ends. Many requests may be refused at once; the first finds what else there is, the others get it too.
+pub trait Renew: Send + Sync {
+    /// The provider refused the credential that signed this request.
+    fn refused<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Renewal>;
+    /// The provider took the credential that signed this request, after it had refused another.
+    fn taken(&self, request: &Request);
+}
+
+/// What is left after a credential was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Another secret, with which the next attempt is signed.
+    Again,
+    /// Nothing.
+    Spent {
+        /// What was tried, in a few words; nothing where there was nothing to try.
+        tried: Option<String>,
+        /// What to do about it, where the usual advice is not the best.
+        hint: Option<String>,
+    },
+}
+
+impl Renew for () {
+    fn refused<'a>(&'a self, _: &'a Request) -> BoxFuture<'a, Renewal> {
+        Box::pin(std::future::ready(Renewal::Spent { tried: None, hint: None }))
+    }
+    fn taken(&self, _: &Request) {}
 }

@@ -10,6 +10,7 @@ mod clock;
 mod exchange;
 pub mod fault;
 pub mod form;
+mod oauth;
 mod outcome;
 mod problem;
 mod reject;
@@ -27,9 +28,10 @@ pub use cast::{CastError, cast, conform};
 pub use checkpoint::{Checkpoint, ResumePoint, SavedCursor, Share};
 pub use clock::{Clock, Stop};
 pub use exchange::{
-    Body, Fetch, FetchError, FetchErrorKind, Method, Operation, Part, Pause, Place, Request, Response, Sent,
-    Signature, SignatureForm, SignaturePiece,
+    Body, Fetch, FetchError, FetchErrorKind, Method, Operation, Part, Pause, Place, Renew, Renewal, Request,
+    Response, Sent, Signature, SignatureForm, SignaturePiece,
 };
+pub use oauth::{ClientIn, Grant, SendAs, TokenEndpoint};
 pub use outcome::{Answer, Ask, Classify, Outcome, Refusal, Verdict};
 pub use problem::{Explain, Kind, Problem};
 pub use reject::Reject;

@@ -22,8 +22,8 @@ pub struct CheckReport {
     pub destination: Option<String>,
     /// Whether the provider accepted the credential; absent where the connector has no check.
     pub accepted: Option<bool>,
-    /// What the provider's check said besides, such as a missing permission.
-    pub remark: Option<String>,
+    /// What else is to be known: about the credential, or what the provider's check said besides.
+    pub remarks: Vec<String>,
     /// Everything that is wrong.
     pub problems: Vec<Problem>,
 }
@@ -38,7 +38,7 @@ impl CheckReport {
             streams: Vec::new(),
             destination: None,
             accepted: None,
-            remark: None,
+            remarks: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -60,12 +60,13 @@ async fn look(pipeline: &Pipeline, hands: &Hands, report: &mut CheckReport) -> R
     report.base_url = Some(plan.bound.base_url().to_string());
     report.streams = plan.streams.iter().map(|s| s.name.clone()).collect();
     report.destination = Some(plan.destination.to_string());
-    let ask = wire::build(&plan, hands)?;
+    let (ask, credential) = wire::build(&plan, hands)?;
+    report.remarks = plan.credential.notes.iter().map(|note| note.message.clone()).collect();
     let Some(request) = plan.bound.check() else { return Ok(()) };
     match ask.ask(&request).await {
         Ok(answer) => {
             report.accepted = Some(true);
-            report.remark = answer.say;
+            report.remarks.extend(credential.notes().into_iter().map(|note| note.message).chain(answer.say));
         }
         Err(refusal) => {
             report.accepted = refusal.verdict.filter(|v| *v == Verdict::Auth).map(|_| false);

@@ -51,21 +51,12 @@ fn is_path(named: &str) -> bool {
     named.starts_with(['.', '/']) || Path::new(named).extension().is_some_and(|e| e == "yaml" || e == "yml")
 }
 
-/// A text of the source or the destination with its `${env:…}` and `${file:…}` filled in.
+/// A text of the source or the destination with its references filled in.
 pub(crate) fn expand(text: &str, folder: &Path, hands: &Hands) -> Result<String, String> {
-    spec::expand(text, &mut |reference| match reference {
-        spec::SecretRef::Env(name) => {
-            hands.environment.var(name).ok_or_else(|| format!("the environment variable {name} is not set"))
-        }
-        spec::SecretRef::File(path) => {
-            let path = folder.join(path);
-            match hands.environment.read(&path) {
-                Ok(text) => Ok(text
-                    .strip_suffix('\n')
-                    .map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t))
-                    .to_owned()),
-                Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-            }
-        }
+    use sync_core::Explain as _;
+    spec::expand(text, &mut |reference| {
+        let reference = sync_auth::Reference::of(reference, folder);
+        let found = sync_auth::look_up("text", &reference, &*hands.environment);
+        found.map_err(|error| error.problem().message)
     })
 }

@@ -7,6 +7,7 @@ mod connector;
 mod gate;
 mod plan;
 mod position;
+mod probe;
 mod refine;
 mod retry;
 mod run;
@@ -21,6 +22,7 @@ use sync_core::{Clock, Fetch, Stop, Watch};
 
 pub use check::{CheckReport, check};
 pub use position::{Moved, Position, Target, history, move_to, positions};
+pub use probe::{Probed, connector, learning, probe};
 pub use retry::retry;
 pub use run::run;
 
@@ -39,6 +41,8 @@ pub struct Hands {
     pub watch: Arc<dyn Watch>,
     /// Where references to secrets are looked up.
     pub environment: Arc<dyn sync_auth::Environment>,
+    /// Where credentials are stored.
+    pub vault: Arc<sync_auth::Vault>,
     /// Budgets that all runs of this process share.
     pub budgets: Arc<sync_quota::Budgets>,
 }

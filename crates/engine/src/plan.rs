@@ -9,11 +9,13 @@ use sync_core::{Disposition, Problem};
 use sync_spec::{self as spec, Document, Finding, Findings, Span};
 
 pub(crate) use columns::Columns;
+pub(crate) use credential::Credential;
 
 use crate::connector::load_connector;
 use crate::{Hands, RunOptions};
 
 mod columns;
+mod credential;
 
 /// What a run will do.
 pub(crate) struct RunPlan {
@@ -25,8 +27,8 @@ pub(crate) struct RunPlan {
     pub title: String,
     /// The connector's own name.
     pub connector: String,
-    /// Where its secrets are.
-    pub secrets: Vec<(String, sync_auth::Reference)>,
+    /// How its requests are signed.
+    pub credential: Credential,
     /// Requests allowed, all rules at once.
     pub limits: Vec<spec::Rate>,
     /// Requests under way at most.
@@ -135,11 +137,19 @@ impl RunPlan {
                 .ok()
         };
         let base_url = source.base_url.as_ref().and_then(|text| expand(text, &mut complaints));
-        let config: Vec<(String, String)> = source
+        let mut config: Vec<(String, String)> = source
             .config
             .iter()
             .filter_map(|(name, text)| Some((name.value.clone(), expand(text, &mut complaints)?)))
             .collect();
+        let stored = credential::stored(source, plan.name(), hands, &mut complaints)?;
+        let base_url = base_url.or_else(|| stored.as_ref().and_then(|(_, record)| record.base_url.clone()));
+        for (name, value) in stored.iter().flat_map(|(_, record)| &record.config) {
+            // What belongs to the account was asked for once; a pipeline may still say otherwise.
+            if !source.config.iter().any(|(own, _)| own.value == *name) {
+                config.push((name.clone(), value.clone()));
+            }
+        }
         let destination = Destination::of(pipeline, &folder, |text| expand(text, &mut complaints));
         check_asked(pipeline, &plan, options)?;
         let mask_key = columns::mask_key(pipeline, &folder, hands)?;
@@ -148,16 +158,17 @@ impl RunPlan {
             Ok(bound) => bound,
             Err(error) => return Err(complaints.of_binding(error, source)),
         };
-        let secrets = secrets_of(source, &plan, &bound, &folder, &mut complaints);
-        if complaints.any() {
+        // A stored one that was not found has been complained about.
+        let credential = Credential::of(source, stored, &plan, &bound, &folder, hands, &mut complaints);
+        let (false, Some(credential)) = (complaints.any(), credential) else {
             return Err(complaints.problem());
-        }
+        };
         let (limits, concurrency) = limits_of(source, &bound);
         Ok(Self {
             pipeline: pipeline.name.value.clone(),
             title: plan.title().to_owned(),
             connector: plan.name().to_owned(),
-            secrets,
+            credential,
             limits,
             concurrency,
             retry: retry_of(source.retry.as_ref()),
@@ -371,52 +382,6 @@ fn cursor_of(
         start: start.map(|s| s.value.clone()).or_else(|| own.start.clone()),
         lookback: lookback.unwrap_or(own.lookback),
     })
-}
-
-fn secrets_of(
-    source: &spec::Source,
-    plan: &Plan,
-    bound: &Bound,
-    folder: &Path,
-    complaints: &mut Complaints,
-) -> Vec<(String, sync_auth::Reference)> {
-    let needed = bound.secret_names();
-    let reference = |r: &spec::SecretRef| match r {
-        spec::SecretRef::Env(name) => sync_auth::Reference::Env(name.clone()),
-        spec::SecretRef::File(path) => sync_auth::Reference::File(folder.join(path)),
-    };
-    let default = |name: &String| {
-        (name.clone(), sync_auth::Reference::Env(sync_auth::default_variable(plan.name(), name)))
-    };
-    let Some(credential) = &source.credential else { return needed.iter().map(default).collect() };
-    match &credential.value {
-        spec::CredentialRef::One(one) => match needed.as_slice() {
-            [name] => vec![(name.clone(), reference(one))],
-            [] => Vec::new(),
-            several => {
-                let message = format!("{} wants several secrets: {}", plan.title(), several.join(", "));
-                let help = "give each a reference: `credential: { NAME: \"${env:…}\" }`";
-                complaints.add(credential.span, message, Some(help.into()));
-                Vec::new()
-            }
-        },
-        spec::CredentialRef::Many(many) => {
-            for (name, _) in many {
-                if !needed.contains(&name.value) {
-                    let message = format!("{} has no secret `{}`", plan.title(), name.value);
-                    complaints.add(name.span, message, Some(format!("it has {}", needed.join(", "))));
-                }
-            }
-            let given = |name: &String| many.iter().find(|(n, _)| n.value == *name);
-            needed
-                .iter()
-                .map(|name| match given(name) {
-                    Some((_, r)) => (name.clone(), reference(r)),
-                    None => default(name),
-                })
-                .collect()
-        }
-    }
 }
 
 fn limits_of(source: &spec::Source, bound: &Bound) -> (Vec<spec::Rate>, Option<u32>) {

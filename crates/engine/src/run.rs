@@ -33,7 +33,8 @@ async fn go(
     run: &RunId,
 ) -> Result<Vec<StreamReport>, Problem> {
     let plan = RunPlan::build(pipeline, options, hands)?;
-    let ask = wire::build(&plan, hands)?;
+    let (ask, credential) = wire::build(&plan, hands)?;
+    note_use(pipeline, &plan, hands);
     let (state, name) = (plan.state.clone(), plan.pipeline.clone());
     let store = Arc::new(blocking(move || Store::open(&state, &name)).await?.map_err(|e| e.problem())?);
     let destination = plan.destination.clone();
@@ -52,7 +53,10 @@ async fn go(
         interrupted: &interrupted,
         memory: options.memory / at_once,
     };
-    let reports = all_streams(&context, at_once).await;
+    let mut reports = all_streams(&context, at_once).await;
+    if let Some(first) = reports.first_mut() {
+        first.notes.extend(plan.credential.notes.iter().cloned().chain(credential.notes()));
+    }
     let mut report = RunReport::of(run.clone(), reports);
     if let Err(error) = store.end_run(&report, hands.clock.now()) {
         // History, never proof: what the streams did stands.
@@ -62,6 +66,14 @@ async fn go(
         }
     }
     Ok(report.streams)
+}
+
+/// Remembers where a stored credential is used. It is for whoever removes one; a run goes on without.
+fn note_use(pipeline: &Pipeline, plan: &RunPlan, hands: &Hands) {
+    let sync_auth::Source::Stored(name) = &plan.credential.source else { return };
+    if let Err(error) = hands.vault.note_use(name, std::path::Path::new(&*pipeline.document.name)) {
+        tracing::debug!(error = %error.problem(), "where the credential is used was not remembered");
+    }
 }
 
 /// Reads every stream, a few at a time, in the order of the file.

@@ -128,7 +128,10 @@ impl Client {
             Method::Delete => reqwest::Method::DELETE,
         };
         let mut sending = self.connections(url)?.request(method, with_secrets(url, request)).headers(headers);
-        if let Some(body) = &request.body {
+        let secret = request.secrets.iter().find(|part| part.place == Place::Body);
+        if let Some(part) = secret {
+            sending = sending.body(part.value.expose().to_owned());
+        } else if let Some(body) = &request.body {
             sending = sending.body(body.bytes.clone());
         }
         self.within_read(sending.send(), url).await?.map_err(|error| {
@@ -197,7 +200,9 @@ impl Fetch for Client {
             let started = self.clock.monotonic();
             let result = tokio::select! {
                 biased;
-                () = self.stop.wait() => Err(FetchError {
+                // What cannot be repeated is not cut off: nobody would know what became of it, or of the refresh token
+                // that was in it.
+                () = self.stop.wait(), if request.repeatable => Err(FetchError {
                     kind: FetchErrorKind::Stopped,
                     message: "stopped".to_owned(),
                 }),
@@ -255,7 +260,8 @@ fn timeout(url: &Url, after: Duration) -> FetchError {
     FetchError { kind: FetchErrorKind::Timeout, message }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether a URL leads to this very machine, whatever a name server thinks.
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -283,7 +289,11 @@ fn headers(request: &Request) -> Result<HeaderMap, FetchError> {
         put(&part.name, part.value.expose(), true)?;
     }
     headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
-    if let Some(body) = &request.body {
+    if let Some(part) = request.secrets.iter().find(|part| part.place == Place::Body) {
+        let media = HeaderValue::from_str(&part.name)
+            .map_err(|_| forbidden("a media type that cannot be sent".to_owned()))?;
+        headers.insert(CONTENT_TYPE, media);
+    } else if let Some(body) = &request.body {
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(body.content_type));
     }
     Ok(headers)

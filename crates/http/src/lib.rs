@@ -14,7 +14,7 @@ mod wait;
 
 pub mod serve;
 
-pub use client::{Client, Timeouts};
+pub use client::{Client, Timeouts, is_loopback};
 pub use retry::{Context, Policy, Retry};
 pub use scrub::Scrubber;
 pub use tls::install_tls;

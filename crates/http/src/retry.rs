@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use sync_core::{
     Answer, Ask, BoxFuture, Classify, Clock, Event, Fetch, FetchError, FetchErrorKind, Kind, Outcome, Pause,
-    Refusal, Request, Response, Stop, Verdict, Watch,
+    Refusal, Renew, Renewal, Request, Response, Stop, Verdict, Watch,
 };
 
 use crate::{Scrubber, redirect, wait};
 
 /// Attempts at a host that has never answered: a wrong address should not take minutes to be seen.
 const FIRST_CONTACT_ATTEMPTS: u32 = 3;
+/// Other secrets that are tried for one question: the one that was read again, and the one before it.
+const RENEWALS_MAX: u32 = 3;
 /// The longest excerpt of a server's words, in characters.
 const WORDS_MAX: usize = 300;
 
@@ -55,6 +57,7 @@ pub struct Retry {
     inner: Arc<dyn Fetch>,
     classify: Arc<dyn Classify>,
     pause: Arc<dyn Pause>,
+    renew: Arc<dyn Renew>,
     policy: Policy,
     context: Context,
     /// Whether anything ever answered.
@@ -62,15 +65,17 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Asks `inner`, and tells `pause` when the provider says "too fast".
+    /// Asks `inner`, tells `pause` when the provider says "too fast", and asks `renew` for another secret when it
+    /// refuses the one that signed.
     pub fn new(
         inner: Arc<dyn Fetch>,
         classify: Arc<dyn Classify>,
         pause: Arc<dyn Pause>,
+        renew: Arc<dyn Renew>,
         policy: Policy,
         context: Context,
     ) -> Self {
-        Self { inner, classify, pause, policy, context, answered: AtomicBool::new(false) }
+        Self { inner, classify, pause, renew, policy, context, answered: AtomicBool::new(false) }
     }
 }
 
@@ -84,6 +89,7 @@ impl Ask for Retry {
                 attempts: 0,
                 faults: 0,
                 limits: 0,
+                renewals: 0,
                 held: Duration::ZERO,
                 slept: Duration::ZERO,
             };
@@ -114,6 +120,8 @@ struct Asking<'a> {
     faults: u32,
     /// Times the provider said "too fast".
     limits: u32,
+    /// Other secrets that were tried.
+    renewals: u32,
     /// Time spent waiting for permits.
     held: Duration,
     /// Time spent waiting between attempts.
@@ -127,7 +135,7 @@ impl Asking<'_> {
         }
         self.attempts += 1;
         match self.follow().await {
-            Ok(response) => self.judge(response),
+            Ok(response) => self.judge(response).await,
             Err(error) => self.lost(&error),
         }
     }
@@ -148,8 +156,14 @@ impl Asking<'_> {
     }
 
     /// Decides on a response.
-    fn judge(&mut self, response: Response) -> Step {
+    async fn judge(&mut self, response: Response) -> Step {
         let outcome = self.retry.classify.classify(self.request, &response);
+        if outcome.verdict == Verdict::Auth {
+            return self.refused(&response, &outcome).await;
+        }
+        if self.renewals > 0 {
+            self.retry.renew.taken(self.request);
+        }
         let wait = outcome.wait.or_else(|| response.wait_in("retry-after"));
         match outcome.verdict {
             Verdict::Ok | Verdict::Empty | Verdict::Gone => Step::Answer(Answer {
@@ -162,6 +176,29 @@ impl Asking<'_> {
             Verdict::Limited => self.limited(&response, &outcome, wait),
             Verdict::Retry => self.fault(&response, &outcome, wait),
             _ => refuse(self.refusal(&response, &outcome)),
+        }
+    }
+
+    /// The provider does not know us: there may be another secret.
+    async fn refused(&mut self, response: &Response, outcome: &Outcome) -> Step {
+        let mut refusal = self.refusal(response, outcome);
+        if self.renewals >= RENEWALS_MAX {
+            return refuse(refusal);
+        }
+        self.renewals += 1;
+        match self.retry.renew.refused(self.request).await {
+            Renewal::Again => {
+                let reason = format!("HTTP {}, with another secret", response.status);
+                Step::Again { wait: Duration::ZERO, reason }
+            }
+            Renewal::Spent { tried, hint } => {
+                if let Some(tried) = tried {
+                    let tried = self.retry.context.scrubber.scrub(&tried).into_owned();
+                    refusal.message = format!("{} ({tried})", refusal.message);
+                }
+                refusal.hint = hint.or(refusal.hint);
+                refuse(refusal)
+            }
         }
     }
 
@@ -217,8 +254,9 @@ impl Asking<'_> {
     /// No response.
     fn lost(&mut self, error: &FetchError) -> Step {
         self.faults += 1;
-        let never_sent = matches!(error.kind, FetchErrorKind::Refused | FetchErrorKind::Unresolved);
-        let first_contact = never_sent && !self.retry.answered.load(Ordering::Relaxed);
+        let no_contact = matches!(error.kind, FetchErrorKind::Refused | FetchErrorKind::Unresolved);
+        let never_sent = no_contact || error.kind == FetchErrorKind::Token;
+        let first_contact = no_contact && !self.retry.answered.load(Ordering::Relaxed);
         let most = if first_contact { FIRST_CONTACT_ATTEMPTS } else { u32::MAX };
         let attempts = self.retry.policy.attempts.min(most);
         let wait = wait::jittered(wait::fault_ceiling(self.faults));
@@ -228,6 +266,7 @@ impl Asking<'_> {
                 FetchErrorKind::Unresolved => "unknown host",
                 FetchErrorKind::Refused => "no connection",
                 FetchErrorKind::Timeout => "no answer in time",
+                FetchErrorKind::Token => "no access token",
                 _ => "broken connection",
             };
             return Step::Again {
@@ -398,12 +437,16 @@ fn unanswered(kind: FetchErrorKind) -> (&'static str, &'static str) {
         FetchErrorKind::Tls => {
             ("tls", "check the host's certificate and the certificate authorities of this machine")
         }
-        FetchErrorKind::Timeout | FetchErrorKind::Broken => {
+        FetchErrorKind::Timeout | FetchErrorKind::Broken | FetchErrorKind::Token => {
             ("provider_failed", "run again later; the run goes on where it stopped")
         }
         FetchErrorKind::Forbidden => {
             ("request_forbidden", "use an https address of the credential's own host")
         }
+        FetchErrorKind::Credential => (
+            "credential_refused",
+            "check that the credential is right and still valid, then run `sync check`",
+        ),
         FetchErrorKind::Redirect => ("wrong_address", "set `base_url` to the address the API answers at"),
         FetchErrorKind::Quota => {
             ("quota_exhausted", "run again when the quota is free again; the run goes on where it stopped")

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sync_auth::{Secrets, Signed};
+use sync_auth::{Credential, Hands, Secrets, Signed, Signing, Source, System, Vault};
 use sync_core::{
     Ask, BoxFuture, Classify, Clock, Fetch, FetchError, Outcome, Place, Request, Response, Secret, Signature,
     SignatureForm, SignaturePiece, Stop, Verdict,
@@ -59,8 +59,17 @@ async fn each_attempt_pays_its_own_permit_and_is_signed_afresh() {
     };
     let secrets: Secrets = [("token".to_owned(), Secret::new("t-1".to_owned()))].into_iter().collect();
     let origin = "https://api.acme.test".parse().expect("a URL");
-    let signed =
-        Signed::new(provider.clone(), vec![signature], secrets, &origin).expect("the token is given");
+    let hands = Hands {
+        clock: clock.clone(),
+        fetch: provider.clone(),
+        environment: Arc::new(System),
+        vault: Arc::new(Vault::new(None, Arc::new(System), None)),
+        learn: Arc::new(|_: &Secret| {}),
+    };
+    let signing = Signing { signatures: vec![signature], tokens: None };
+    let credential = Credential::open(Source::Given(secrets, None), signing, hands);
+    let credential = credential.expect("the token is given");
+    let signed = Signed::new(provider.clone(), credential.clone(), &origin);
     let rule = Rule { count: 1, window: Duration::from_secs(10), label: "1 per 10 s".to_owned() };
     let budget = Budget::new(vec![rule], None, clock.clone());
     let watch = Arc::new(());
@@ -68,7 +77,8 @@ async fn each_attempt_pays_its_own_permit_and_is_signed_afresh() {
     let paced =
         Paced::new(Arc::new(signed), budget.clone(), label, watch.clone(), stop.clone(), clock.clone());
     let context = Context { clock: clock.clone(), stop, watch, scrubber: Arc::new(Scrubber::new()) };
-    let retry = Retry::new(Arc::new(paced), Arc::new(ByStatus), budget, Policy::default(), context);
+    let retry =
+        Retry::new(Arc::new(paced), Arc::new(ByStatus), budget, credential, Policy::default(), context);
 
     let answer = retry.ask(&get("https://api.acme.test/rows")).await.expect("an answer");
     assert_eq!((answer.verdict, answer.retries), (Verdict::Ok, 2));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sync_core::{BoxFuture, Clock, Fetch, FetchError, FetchErrorKind, Place, Request, Response};
 use sync_http::serve::{Incoming, Reply};
 
@@ -51,7 +52,7 @@ fn response(
     began: Duration,
     status: u16,
     headers: Vec<(String, String)>,
-    body: bytes::Bytes,
+    body: Bytes,
 ) -> Response {
     Response {
         status,
@@ -67,12 +68,17 @@ fn incoming(request: &Request) -> Incoming {
     let mut url = request.url.clone();
     let mut headers: Vec<(String, String)> =
         request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+    let mut body = request.body.as_ref().map(|body| body.bytes.clone());
     for part in &request.secrets {
         match part.place {
             Place::Query => {
                 url.query_pairs_mut().append_pair(&part.name, part.value.expose());
             }
             Place::Header => headers.push((part.name.to_ascii_lowercase(), part.value.expose().to_owned())),
+            Place::Body => {
+                headers.push(("content-type".to_owned(), part.name.clone()));
+                body = Some(Bytes::from(part.value.expose().to_owned()));
+            }
         }
     }
     Incoming {
@@ -80,7 +86,7 @@ fn incoming(request: &Request) -> Incoming {
         path: url.path().to_owned(),
         query: url.query().unwrap_or_default().to_owned(),
         headers,
-        body: request.body.as_ref().map(|body| body.bytes.clone()).unwrap_or_default(),
+        body: body.unwrap_or_default(),
     }
 }
 

@@ -49,7 +49,7 @@ fn check(node: &Node, text: &str, reader: &mut Reader<'_>) -> bool {
     false
 }
 
-fn fault(text: &str) -> Option<(&'static str, &'static str)> {
+pub(crate) fn fault(text: &str) -> Option<(&'static str, &'static str)> {
     const WHOLE: &str = "write it whole: `https://api.example.com/v1`";
     let plain = outside_holes(text);
     if plain.contains(['?', '#']) {

@@ -8,6 +8,7 @@ mod auth;
 mod config;
 mod cursor;
 mod errors;
+mod oauth;
 mod paginate;
 mod read;
 mod request;
@@ -98,12 +99,34 @@ pub enum Redirects {
     Never,
 }
 
-/// How requests are signed. Only the `secret` root may stand in these holes.
+/// How requests are signed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Auth {
     /// Not at all.
     #[default]
     None,
+    /// In one way.
+    One(Box<AuthMethod>),
+    /// In one of several ways, by name; the credential chooses.
+    OneOf(Vec<(Spanned<String>, AuthMethod)>),
+}
+
+/// One way to sign requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuthMethod {
+    /// What is signed with, and where it goes.
+    pub kind: AuthKind,
+    /// How long an old key still works after a new one was made; absent where it ends at once, or nobody knows.
+    pub overlap: Option<Duration>,
+    /// What to tell whoever uses it.
+    pub warn: Option<String>,
+    /// Where to make the credential, and with which role or scopes.
+    pub help: Option<String>,
+}
+
+/// The kinds of signature. Only the `secret` root may stand in the holes of values.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AuthKind {
     /// `Authorization: Bearer …` (RFC 6750).
     Bearer(Template),
     /// Headers.
@@ -117,6 +140,48 @@ pub enum Auth {
         /// The password; empty where the provider wants none.
         password: Template,
     },
+    /// A header or query parameter that settings decide.
+    At(At),
+    /// Access tokens from a token endpoint (RFC 6749).
+    OAuth(Box<OAuth>),
+}
+
+/// A header or query parameter that settings decide.
+#[derive(Clone, Debug, PartialEq)]
+pub struct At {
+    /// `header` or `query`, or one hole of the `config` root.
+    pub place: Template,
+    /// The name of the header or parameter.
+    pub name: Template,
+    /// Its value.
+    pub value: Template,
+}
+
+/// `auth.oauth`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OAuth {
+    /// How the first token is had.
+    pub grant: sync_core::Grant,
+    /// Where a person signs in.
+    pub authorize: Option<Template>,
+    /// The token endpoint: a path behind the base URL, or a URL.
+    pub token: Template,
+    /// What is asked for.
+    pub scopes: Vec<String>,
+    /// Whether the sign-in carries a code challenge (RFC 7636).
+    pub pkce: bool,
+    /// Where id and secret of the client go.
+    pub client_in: sync_core::ClientIn,
+    /// How a token request is written.
+    pub send: sync_core::SendAs,
+    /// Standard name to the answer's own, for `access_token`, `refresh_token` and `expires_in`.
+    pub names: Vec<(String, String)>,
+    /// Where in the answer the tokens are.
+    pub token_path: Option<FieldPath>,
+    /// How long before its end a token is changed for a new one.
+    pub refresh_before: Duration,
+    /// Answers to a refresh after which only signing in again helps.
+    pub refresh_fatal: Option<Condition>,
 }
 
 /// What the provider allows.

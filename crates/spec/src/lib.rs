@@ -36,5 +36,5 @@ pub use path::PathError;
 pub use pipeline::*;
 pub use quantity::{parse_duration, parse_rate, parse_size};
 pub use read::nearest;
-pub use reference::expand;
+pub use reference::{expand, is_stored_name, reference};
 pub use text::{Condition, Hole, Piece, Rate, Relation, Root, Scalar, Spanned, Template, Test};

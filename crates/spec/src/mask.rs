@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use crate::node::{Entry, Node, Value, load};
 use crate::read::{Reader, nearest};
-use crate::reference::whole_reference;
+use crate::reference::reference;
 use crate::{Document, Span};
 
 /// The stretches of a document that are not shown.
@@ -109,7 +109,7 @@ impl Cover {
     /// Hides every text below that is not a reference.
     fn all(&mut self, node: &Node) {
         match &node.value {
-            Value::Scalar(w) if w.is_null() || whole_reference(&w.text).is_some() => {}
+            Value::Scalar(w) if w.is_null() || reference(&w.text).is_some() => {}
             Value::Scalar(w) if is_secret_hole(&w.text) => {}
             Value::Scalar(written) => self.hide(node, &written.text),
             Value::List(items) => items.iter().for_each(|item| self.all(item)),
@@ -159,7 +159,7 @@ impl Cover {
             if let Some(at) = secret_value(line, judged) {
                 let at = at.min(content);
                 let value = &line[at..content];
-                if whole_reference(value.trim_matches(['"', '\''])).is_none() {
+                if reference(value.trim_matches(['"', '\''])).is_none() {
                     self.stretches.push(Span { start: start + at, end: start + content });
                     below = below.or(keys.is_none().then_some(indent));
                 }
@@ -265,7 +265,7 @@ pub(crate) fn url_secrets(text: &str) -> Vec<Span> {
             .unwrap_or(rest.len())];
         if let Some((name, value)) = rest.split_once('=')
             && is_secret_parameter(name)
-            && whole_reference(value).is_none()
+            && reference(value).is_none()
             && !value.is_empty()
         {
             let start = at + 1 + name.len() + 1;

@@ -47,7 +47,7 @@ pub struct Pipeline {
 pub struct Source {
     /// A built-in connector's name, or a path that begins with `.` or `/`.
     pub connector: Spanned<String>,
-    /// The credential; absent means the connector's environment variable.
+    /// The credential; absent means the stored one named like the connector, else the connector's environment variable.
     pub credential: Option<Spanned<CredentialRef>>,
     /// The connector's settings. Numbers and booleans as they were written.
     pub config: Vec<(Spanned<String>, Spanned<String>)>,
@@ -62,7 +62,9 @@ pub struct Source {
 /// `credential:`. A reference is a text that names where the secret is; the secret itself is never in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialRef {
-    /// `${env:NAME}`, `${file:PATH}`: fills the connector's single secret.
+    /// The name of a stored credential.
+    Stored(String),
+    /// `${env:NAME}`, `${file:PATH}`, `${cmd:PROGRAM ARGS}`: fills the connector's single secret.
     One(SecretRef),
     /// Secret name to reference.
     Many(Vec<(Spanned<String>, SecretRef)>),
@@ -75,6 +77,9 @@ pub enum SecretRef {
     Env(String),
     /// A file; a relative path starts at the pipeline file. A final line end is not part of the secret.
     File(String),
+    /// What a program prints, such as that of a password manager: the program, then its arguments. No shell reads
+    /// them. A final line end is not part of the secret.
+    Cmd(Vec<String>),
 }
 
 /// `rate_limit:` of a source.

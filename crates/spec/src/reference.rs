@@ -1,4 +1,5 @@
-//! References: `${env:NAME}` and `${file:PATH}`, where a pipeline says that a text is kept elsewhere.
+//! References: `${env:NAME}`, `${file:PATH}` and `${cmd:PROGRAM ARGS}`, where a pipeline says that a text is kept
+//! elsewhere.
 
 use serde_json::json;
 
@@ -10,7 +11,7 @@ use crate::schema::{self, Defs, Json};
 use crate::template::{Part, parts};
 use crate::{CredentialRef, SecretRef};
 
-const FORMS: &str = "a reference is `${env:NAME}` or `${file:PATH}`";
+const FORMS: &str = "a reference is `${env:NAME}`, `${file:PATH}` or `${cmd:PROGRAM ARGS}`";
 
 /// The text with every reference replaced by what `lookup` finds there. Texts without references stay as
 /// they are. The error is the lookup's own, or says that a reference has no known form.
@@ -38,7 +39,43 @@ fn inside(text: &str) -> Option<SecretRef> {
         ("file", path) if !path.trim().is_empty() && path == path.trim() => {
             Some(SecretRef::File(path.to_owned()))
         }
+        ("cmd", line) => command(line).map(SecretRef::Cmd),
         _ => None,
+    }
+}
+
+/// A program and its arguments, parted by blanks. Quotes keep blanks, as in a shell; nothing else of a shell is
+/// known here, so nothing in a file can be run that does not stand there. `None` for an open quote, or nothing.
+fn command(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut letters = line.trim().chars().peekable();
+    while letters.peek().is_some() {
+        let mut word = String::new();
+        while let Some(letter) = letters.next_if(|c| !c.is_whitespace()) {
+            match letter {
+                '\'' => word.extend(quoted(&mut letters, '\'')?),
+                '"' => word.extend(quoted(&mut letters, '"')?),
+                letter => word.push(letter),
+            }
+        }
+        while letters.next_if(|c| c.is_whitespace()).is_some() {}
+        words.push(word);
+    }
+    words.first().is_some_and(|program| !program.is_empty()).then_some(words)
+}
+
+/// Up to the closing quote; behind a backslash, a double quote and a backslash stand for themselves.
+fn quoted(letters: &mut impl Iterator<Item = char>, quote: char) -> Option<Vec<char>> {
+    let mut inside = Vec::new();
+    loop {
+        match letters.next()? {
+            letter if letter == quote => return Some(inside),
+            '\\' if quote == '"' => match letters.next()? {
+                letter @ ('"' | '\\') => inside.push(letter),
+                letter => inside.extend(['\\', letter]),
+            },
+            letter => inside.push(letter),
+        }
     }
 }
 
@@ -48,8 +85,8 @@ fn is_variable(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// The reference that a text is, if it is one and nothing else.
-pub(crate) fn whole_reference(text: &str) -> Option<SecretRef> {
+/// The reference that a text is, if it is one and nothing else: `${env:NAME}`, `${file:PATH}`, `${cmd:PROGRAM ARGS}`.
+pub fn reference(text: &str) -> Option<SecretRef> {
     match parts(text).ok()?.as_slice() {
         [Part::Hole(range)] => inside(&text[range.clone()]),
         _ => None,
@@ -91,7 +128,7 @@ impl Form for Referring {
     }
 
     fn schema(_defs: &mut Defs) -> Json {
-        schema::described(schema::text(), "May hold `${env:NAME}` and `${file:PATH}`.")
+        schema::described(schema::text(), "May hold `${env:NAME}`, `${file:PATH}` and `${cmd:PROGRAM ARGS}`.")
     }
 }
 
@@ -106,11 +143,12 @@ impl Form for OneSecret {
         if written.is_null() {
             return reader.refuse(node, "a reference", FORMS);
         }
-        if let Some(reference) = whole_reference(&written.text) {
+        if let Some(reference) = reference(&written.text) {
             return Some(reference);
         }
-        if is_vault_name(&written.text) {
-            reader.find(node.span, "there is no credential vault yet; write ${env:NAME} or ${file:PATH}", "");
+        if is_stored_name(&written.text) {
+            let help = "a stored credential stands for all of a connector's secrets: `credential: NAME`";
+            reader.find(node.span, "a single secret is a reference, not a name", format!("{help}; {FORMS}"));
         } else if written.text.starts_with("${") && written.text.ends_with('}') {
             reader.find(node.span, "this is not a reference", FORMS);
         } else {
@@ -125,17 +163,22 @@ impl Form for OneSecret {
     }
 
     fn schema(_defs: &mut Defs) -> Json {
-        let pattern = r"^\$\{(env:[A-Za-z_][A-Za-z0-9_]*|file:[^}]+)\}$";
-        schema::pattern(pattern, "`${env:NAME}` or `${file:PATH}`.")
+        let pattern = r"^\$\{(env:[A-Za-z_][A-Za-z0-9_]*|file:[^}]+|cmd:.+)\}$";
+        schema::pattern(pattern, "`${env:NAME}`, `${file:PATH}` or `${cmd:PROGRAM ARGS}`.")
     }
 }
 
-fn is_vault_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_lowercase())
+/// What a stored credential is called.
+pub fn is_stored_name(text: &str) -> bool {
+    text.len() <= STORED_NAME_MAX
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
-/// `credential:`: a reference, or one for each secret.
+/// A key pasted where a name belongs is longer, as a rule, or has capitals or dots.
+const STORED_NAME_MAX: usize = 40;
+
+/// `credential:`: the name of a stored credential, a reference, or one for each secret.
 pub(crate) struct Credential;
 
 impl Form for Credential {
@@ -144,13 +187,19 @@ impl Form for Credential {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<CredentialRef> {
         match &node.value {
             Value::Map(_) => MapOf::<SettingName, OneSecret>::read(node, reader).map(CredentialRef::Many),
+            Value::Scalar(written) if !written.is_null() && is_stored_name(&written.text) => {
+                Some(CredentialRef::Stored(written.text.clone()))
+            }
             _ => OneSecret::read(node, reader).map(CredentialRef::One),
         }
     }
 
     fn schema(defs: &mut Defs) -> Json {
         let many = MapOf::<SettingName, OneSecret>::schema(defs);
-        json!({ "oneOf": [OneSecret::schema(defs), schema::described(many, "A reference for each secret.")] })
+        let stored = schema::pattern("^[a-z][a-z0-9_-]{0,39}$", "The name of a stored credential.");
+        json!({
+            "oneOf": [stored, OneSecret::schema(defs), schema::described(many, "A reference for each secret.")]
+        })
     }
 }
 
@@ -164,6 +213,7 @@ mod tests {
             SecretRef::Env(name) if name == "GONE" => Err("GONE is not set".to_owned()),
             SecretRef::Env(name) => Ok(format!("<{name}>")),
             SecretRef::File(path) => Ok(format!("[{path}]")),
+            SecretRef::Cmd(words) => Ok(words.join("|")),
         };
         assert_eq!(expand(text, &mut lookup), expect.map(str::to_owned).map_err(str::to_owned));
     }
@@ -178,7 +228,12 @@ mod tests {
         check("${env:}", Err(FORMS));
         check("${env:A B}", Err(FORMS));
         check("${file:}", Err(FORMS));
-        check("${cmd:pass x}", Err(FORMS));
+        check("${cmd:}", Err(FORMS));
+        check("${cmd:''}", Err(FORMS));
+        check("${cmd:pass 'x}", Err(FORMS));
+        check("${cmd:pass show crm/key}", Ok("pass|show|crm/key"));
+        check(r#"${cmd: op  read "op://a b/c\"d\e" 'x y'z ''}"#, Ok(r#"op|read|op://a b/c"d\e|x yz|"#));
+        check(r#"${cmd:jq "{a}" f}"#, Ok("jq|{a}|f"));
         check("${HOME}", Err(FORMS));
         check("a ${env:A", Err("a `${` is not closed"));
         // What a lookup gives is not looked at again.

@@ -78,6 +78,8 @@ places! {
     InHeaders [Root::Config, Root::Secret] true "only `config` and `secret` can be looked up here";
     /// A part of `auth`.
     InAuth [Root::Secret] false "only `secret` can be looked up in `auth`";
+    /// The place or the name of a part of `auth`.
+    InAuthName [Root::Config] false "only `config` can be looked up in a name; a secret is a value";
     /// What is said about an error.
     InSay [Root::Body, Root::Headers, Root::Status] false "only `body`, `headers` and `status` can be looked up in `say`";
 }
@@ -147,7 +149,7 @@ pub(crate) fn read<P: Place>(node: &Node, text: &str, reader: &mut Reader<'_>) -
 fn hole<P: Place>(node: &Node, text: &str, range: Range<usize>, reader: &mut Reader<'_>) -> Option<Hole> {
     let inside = &text[range.clone()];
     let span = reader.stretch(node, range.clone());
-    if inside.starts_with("env:") || inside.starts_with("file:") {
+    if ["env:", "file:", "cmd:"].iter().any(|kind| inside.starts_with(kind)) {
         let help = "a connector names its secrets, `${secret.NAME}`; a pipeline says where they are";
         reader.find(span, format!("`${{{}}}` belongs in a pipeline", shown(inside)), help);
         return None;

@@ -12,6 +12,7 @@ pub(super) const SMALLEST_PIPELINE: &str = include_str!("tests/smallest-pipeline
 pub(super) const PIPELINE: &str = include_str!("tests/pipeline.yaml");
 pub(super) const SMALLEST_CONNECTOR: &str = include_str!("tests/smallest-connector.yaml");
 pub(super) const CONNECTOR: &str = include_str!("tests/connector.yaml");
+pub(super) const AUTH_CONNECTOR: &str = include_str!("tests/auth-connector.yaml");
 
 /// One of the two languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +30,11 @@ impl Language {
         }
     }
 
-    /// Its samples, the fullest last.
-    pub fn samples(self) -> [&'static str; 2] {
+    /// Its samples: the smallest, the fullest, and what one file has no room for.
+    pub fn samples(self) -> &'static [&'static str] {
         match self {
-            Self::Pipeline => [SMALLEST_PIPELINE, PIPELINE],
-            Self::Connector => [SMALLEST_CONNECTOR, CONNECTOR],
+            Self::Pipeline => &[SMALLEST_PIPELINE, PIPELINE],
+            Self::Connector => &[SMALLEST_CONNECTOR, CONNECTOR, AUTH_CONNECTOR],
         }
     }
 

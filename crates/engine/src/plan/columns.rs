@@ -258,8 +258,7 @@ pub(super) fn mask_key(
         return Ok(None);
     }
     let reference = match &pipeline.mask_key {
-        Some(spec::SecretRef::Env(name)) => sync_auth::Reference::Env(name.clone()),
-        Some(spec::SecretRef::File(path)) => sync_auth::Reference::File(folder.join(path)),
+        Some(reference) => sync_auth::Reference::of(reference, folder),
         None if hands.environment.var(MASK_KEY).is_none_or(|key| key.is_empty()) => return Ok(None),
         None => sync_auth::Reference::Env(MASK_KEY.to_owned()),
     };

@@ -77,7 +77,14 @@ fn house_with(inner: Scripted, clock: Arc<Virtual>) -> House {
     let scrubber = Arc::new(Scrubber::new());
     scrubber.add(&Secret::new("s3cr3t".to_owned()));
     let context = Context { clock: clock.clone(), stop: stop.clone(), watch: told.clone(), scrubber };
-    let retry = Retry::new(inner.clone(), Arc::new(ByStatus), pauses.clone(), Policy::default(), context);
+    let retry = Retry::new(
+        inner.clone(),
+        Arc::new(ByStatus),
+        pauses.clone(),
+        Arc::new(()),
+        Policy::default(),
+        context,
+    );
     House { retry, inner, clock, pauses, told, stop }
 }
 

@@ -123,7 +123,7 @@ impl Form for Setting {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<String> {
         let value = Referring::read(node, reader)?;
         let word = reader.word();
-        if mask::is_secret_word(word) && crate::reference::whole_reference(&value).is_none() {
+        if mask::is_secret_word(word) && crate::reference::reference(&value).is_none() {
             let message = format!("`{}` looks like a secret, and settings are no secrets", shown(word));
             reader.find(node.span, message, "`credential` says where secrets are");
             return None;

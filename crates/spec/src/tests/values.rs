@@ -164,7 +164,8 @@ fn a_connector() {
     assert_eq!(connector.config[0].1.clean, ["scheme", ".flowlu.com"]);
     assert!(connector.config[2].1.optional);
     assert_eq!(connector.redirects, Redirects::Never);
-    let Auth::Query(query) = &connector.auth else { panic!("a query") };
+    let Auth::One(method) = &connector.auth else { panic!("one method") };
+    let AuthKind::Query(query) = &method.kind else { panic!("a query") };
     assert_eq!((query[0].0.as_str(), shown(&query[0].1).as_str()), ("api_key", "<Secret:api_key>"));
     let headers: Vec<_> = connector.headers.iter().map(|(n, t)| format!("{n}={}", shown(t))).collect();
     assert_eq!(headers, ["Accept=application/json", "X-App=a <Secret:app?>"]);
@@ -251,4 +252,28 @@ fn connector_streams() {
             ("free text", exactly(sync_core::Type::Text))
         ]
     );
+}
+
+#[test]
+fn an_auth_with_several_methods() {
+    let connector = Connector::parse(&document(super::AUTH_CONNECTOR)).expect("it is fine");
+    let Auth::OneOf(methods) = connector.auth else { panic!("several methods") };
+    let names: Vec<_> = methods.iter().map(|(name, _)| name.value.as_str()).collect();
+    assert_eq!(names, ["token", "old", "any", "login", "app", "machine", "carried"]);
+    assert_eq!(methods[0].1.overlap, Some(Duration::from_hours(24)));
+    assert_eq!(methods[0].1.help.as_deref(), Some("Settings, API"));
+    assert_eq!(methods[1].1.warn.as_deref(), Some("retired"));
+    let AuthKind::At(at) = &methods[2].1.kind else { panic!("a key anywhere") };
+    assert_eq!(
+        (shown(&at.place), shown(&at.value)),
+        ("<Config:place>".to_owned(), "<Secret:value>".to_owned())
+    );
+    let AuthKind::OAuth(app) = &methods[4].1.kind else { panic!("tokens") };
+    assert_eq!((app.grant, app.pkce), (sync_core::Grant::Code, true));
+    assert_eq!(app.refresh_before, Duration::from_mins(5));
+    assert_eq!(app.token_path, Some(path(&["data", "auth"])));
+    assert!(app.refresh_fatal.is_some());
+    let AuthKind::OAuth(machine) = &methods[5].1.kind else { panic!("tokens") };
+    assert_eq!((machine.client_in, machine.send), (sync_core::ClientIn::Basic, sync_core::SendAs::Json));
+    assert_eq!(machine.refresh_before, Duration::from_mins(1));
 }

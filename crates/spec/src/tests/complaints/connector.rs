@@ -136,8 +136,8 @@ fn auth() {
     );
     connector(
         whole,
-        "{ oauth: {} }",
-        "11:9 oauth | unknown word `oauth` | known here: `bearer`, `header`, `query`, `basic`",
+        "{ oath: {} }",
+        "11:9 oath | unknown word `oath` | did you mean `oauth`?\n11:9 oath | `oath` needs `grant` | -\n11:9 oath | `oath` needs `token` | -",
     );
     connector(
         whole,
@@ -149,7 +149,67 @@ fn auth() {
         "{ bearer: \"${config.region}\" }",
         "11:20 config | `config` cannot be looked up here | only `secret` can be looked up in `auth`",
     );
-    connector(whole, "{}", "11:1 auth | `auth` needs one of `bearer`, `header`, `query`, `basic` | -");
+    connector(
+        whole,
+        "{}",
+        "11:1 auth | `auth` needs one of `bearer`, `header`, `query`, `basic`, `at`, `oauth` | -",
+    );
+    connector(whole, "{ bearer: \"${secret.a}\", rotation: { overlap: 24h }, warn: old, help: there }", "");
+    connector(whole, "{ at: { place: header, name: \"${config.region}\", value: \"${secret.a}\" } }", "");
+    connector(
+        whole,
+        "{ at: { place: body, name: k, value: \"${secret.a}\" } }",
+        "11:22 body | `body` is not `header`, `query` or one setting | -",
+    );
+    connector(
+        whole,
+        "{ one_of: { a: { bearer: \"${secret.a}\" }, b: { query: { k: \"${secret.b}\" } } } }",
+        "",
+    );
+    connector(
+        whole,
+        "{ one_of: { a: { bearer: \"${secret.a}\" }, b: { bearr: \"${secret.b}\" } } }",
+        "11:54 bearr | unknown word `bearr` | did you mean `bearer`?",
+    );
+    connector(whole, "{ one_of: {} }", "11:17 {} | `one_of` is an empty map | -");
+}
+
+#[test]
+fn oauth() {
+    let whole = "{ query: { api_key: \"${secret.api_key}\" } }";
+    connector(whole, "{ oauth: { grant: client, token: /oauth/token } }", "");
+    connector(
+        whole,
+        "{ oauth: { grant: refresh, token: \"https://id.example.com/t\", scopes: [a, b], pkce: false, client_in: basic, \
+         send: json, names: { access_token: accessToken }, token_path: data.auth, refresh_before: 5m, \
+         refresh_fatal: { body.error: invalid_grant } } }",
+        "",
+    );
+    connector(
+        whole,
+        "{ oauth: { grant: code, token: /oauth/token } }",
+        "11:25 code | `code` needs `authorize` | the page where a person signs in",
+    );
+    connector(
+        whole,
+        "{ oauth: { grant: client, token: \"http://id.example.com/t\" } }",
+        "11:40 \"http://id.example.com/t\" | a credential must not travel over plain http | write `https://`; http is for 127.0.0.1, localhost and [::1]",
+    );
+    connector(
+        whole,
+        "{ oauth: { grant: client, token: //id.example.com/t } }",
+        "11:40 //id.example.com/t | this URL begins with `https://` | write it whole: `https://api.example.com/v1`",
+    );
+    connector(
+        whole,
+        "{ oauth: { grant: pasword, token: /t } }",
+        "11:25 pasword | `pasword` is not a grant | known here: `code`, `client`, `refresh`",
+    );
+    connector(
+        whole,
+        "{ oauth: { grant: client, token: /t, names: { token: x } } }",
+        "11:51 { token: x } | a token answer has no `token` | known here: `access_token`, `refresh_token`, `expires_in`",
+    );
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn source() {
     pipeline(
         "port: 8080",
         "port: \"${env:A B}\"",
-        "7:47 ${env:A B} | this is not a reference | a reference is `${env:NAME}` or `${file:PATH}`",
+        "7:47 ${env:A B} | this is not a reference | a reference is `${env:NAME}`, `${file:PATH}` or `${cmd:PROGRAM ARGS}`",
     );
     pipeline(
         "port: 8080",
@@ -164,11 +164,8 @@ fn source() {
 #[test]
 fn credentials() {
     let whole = "{ alpha: \"${env:PLANHAT_TOKEN}\", beta: \"${file:./b.txt}\" }";
-    pipeline(
-        whole,
-        "planhat-prod",
-        "6:15 planhat-prod | there is no credential vault yet; write ${env:NAME} or ${file:PATH} | -",
-    );
+    pipeline(whole, "planhat-prod", "");
+    pipeline(whole, "\"${cmd:pass show 'crm key'}\"", "");
     pipeline(
         whole,
         "sk-LIVE-123",
@@ -186,24 +183,24 @@ fn credentials() {
     );
     pipeline(
         whole,
-        "\"${cmd:pass x}\"",
-        "6:15 \"${cmd:pass x}\" | this is not a reference | a reference is `${env:NAME}` or `${file:PATH}`",
+        "\"${cmd:pass 'x}\"",
+        "6:15 \"${cmd:pass 'x}\" | this is not a reference | a reference is `${env:NAME}`, `${file:PATH}` or `${cmd:PROGRAM ARGS}`",
     );
     pipeline(
         whole,
         "",
-        "6:3 credential | `credential` has no value; it must be a reference | a reference is `${env:NAME}` or `${file:PATH}`",
+        "6:3 credential | `credential` has no value; it must be a reference | a reference is `${env:NAME}`, `${file:PATH}` or `${cmd:PROGRAM ARGS}`",
     );
     pipeline(whole, "{}", "6:15 {} | `credential` is an empty map | -");
     pipeline(
         whole,
         "[a]",
-        "6:15 [a] | `credential` must be a reference, not a list | a reference is `${env:NAME}` or `${file:PATH}`",
+        "6:15 [a] | `credential` must be a reference, not a list | a reference is `${env:NAME}`, `${file:PATH}` or `${cmd:PROGRAM ARGS}`",
     );
     pipeline(
         whole,
         "{ alpha: sk-LIVE-1, Beta: b }",
-        "6:24 sk-LIVE-1 | a literal secret; a file is read by more people than should know it | put it into an environment variable or a file, and write `${env:NAME}` or `${file:PATH}` here\n6:35 Beta | `Beta` cannot be the name of a setting or a secret | small letters, digits and `_`, a letter first\n6:41 b | there is no credential vault yet; write ${env:NAME} or ${file:PATH} | -",
+        "6:24 sk-LIVE-1 | a literal secret; a file is read by more people than should know it | put it into an environment variable or a file, and write `${env:NAME}` or `${file:PATH}` here\n6:35 Beta | `Beta` cannot be the name of a setting or a secret | small letters, digits and `_`, a letter first\n6:41 b | a single secret is a reference, not a name | a stored credential stands for all of a connector's secrets: `credential: NAME`; a reference is `${env:NAME}`, `${file:PATH}` or `${cmd:PROGRAM ARGS}`",
     );
 }
 
