@@ -41,3 +41,28 @@ pub(crate) fn in_circles(request: &Request) -> FetchError {
     let (place, path) = (failure::place(&request.url), request.url.path());
     FetchError { kind: FetchErrorKind::Redirect, message: format!("{place}{path} redirects in circles") }
 }
+
+#[cfg(test)]
+mod tests {
+    use sync_testkit::fetch::get;
+
+    use super::*;
+
+    #[test]
+    fn a_redirect_is_followed_inside_its_origin_only() {
+        let request = Request { follow_redirects: true, ..get("https://api.acme.test/v1/rows") };
+        let to = |location: &str| next(&request, 307, Some(location)).map(|url| url.map(String::from));
+        assert_eq!(to("/v2/rows").expect("inside"), Some("https://api.acme.test/v2/rows".to_owned()));
+        for elsewhere in [
+            "http://api.acme.test/v1/rows", // the same host without encryption
+            "https://api.acme.test:8443/v1/rows",
+            "//evil.test/v1/rows",
+            "https://api.acme.test@evil.test/",
+            "https://api.acme.test.evil.test/",
+        ] {
+            let error = to(elsewhere).expect_err(elsewhere);
+            assert_eq!(error.kind, FetchErrorKind::Redirect);
+            assert!(error.message.contains("is not followed"), "{error}");
+        }
+    }
+}

@@ -15,7 +15,8 @@ const SHORTEST: usize = 4;
 const SHORTEST_CORE: usize = 8;
 
 /// Knows the secrets of this process, and replaces each by `***` in every form it is known to travel in: as it
-/// is, percent-encoded, JSON-escaped, and in base64, alone or inside a longer text such as `user:password`.
+/// is, percent-encoded once or twice, JSON- and HTML-escaped, and in base64, alone or inside a longer text such as
+/// `user:password`.
 ///
 /// A secret of fewer than four bytes is replaced only where it stands as a whole value: after `=`, `:`
 /// or a quote, and before a separator or the end. Scrubbing it everywhere would make any text unreadable and,
@@ -127,9 +128,17 @@ fn forms(text: &str) -> Vec<String> {
     // Many servers leave the slash as it is.
     forms.extend([percent(text, false).replace("%2F", "/"), percent(text, true).replace("%2f", "/")]);
     forms.push(form_urlencoded::byte_serialize(text.as_bytes()).collect());
+    // A URL that was put into a parameter of another one.
+    forms.extend([percent(&percent(text, false), false), percent(&percent(text, true), false)]);
+    let form: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    forms.push(form_urlencoded::byte_serialize(form.as_bytes()).collect());
+    forms.extend(["&#39;", "&#x27;", "&apos;", "'"].map(|quote| html(text, quote, "&quot;")));
+    forms.push(html(text, "&#39;", "&#34;"));
+    forms.push(escaped_for_html(text));
     forms.push(text.escape_debug().to_string());
     forms.push(text.replace('\\', "\\\\").replace('"', "\\\"").replace('/', "\\/"));
     forms.push(STANDARD.encode(text));
+    forms.push(percent(&STANDARD.encode(text), false));
     forms.push(STANDARD_NO_PAD.encode(text));
     forms.push(URL_SAFE_NO_PAD.encode(text));
     for shift in 0..3 {
@@ -137,6 +146,18 @@ fn forms(text: &str) -> Vec<String> {
         forms.extend(core(text, shift, &URL_SAFE_NO_PAD));
     }
     forms
+}
+
+/// As it stands in a page.
+fn html(text: &str, apostrophe: &str, quote: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text.replace('"', quote).replace('\'', apostrophe)
+}
+
+/// As JSON writers escape it that expect to stand in a page: `<`, `>` and `&` as `\u003c` and the like.
+fn escaped_for_html(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+    text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 /// What base64 makes of the secret when `shift` bytes, modulo three, stand before it: the letters that depend
@@ -191,6 +212,16 @@ mod tests {
         check(s, "k=p%2Fss+w%2Brd%3F1%26%C3%A9", "k=***");
         check(s, r#"{"k":"p\/ss w+rd?1&é"}"#, r#"{"k":"***"}"#);
         check("a\"b\\c", r#"{"k":"a\"b\\c"}"#, r#"{"k":"***"}"#);
+        check(
+            s,
+            "to=https%3A%2F%2Fx%2F%3Fk%3Dp%252Fss%2520w%252Brd%253F1%2526%25C3%25A9",
+            "to=https%3A%2F%2Fx%2F%3Fk%3D***",
+        );
+        check(s, "k=p%252Fss%2Bw%252Brd%253F1%2526%25C3%25A9", "k=***");
+        check("a<b>&\"c'd", "<td>a&lt;b&gt;&amp;&quot;c&#39;d</td>", "<td>***</td>");
+        check("a<b>&\"c'd", "a&lt;b&gt;&amp;&#34;c&#39;d", "***");
+        check("a<b>&c", r#"{"k":"a\u003cb\u003e\u0026c"}"#, r#"{"k":"***"}"#);
+        check("??>>~~ÿÿ?", &format!("t={}", percent(&STANDARD.encode("??>>~~ÿÿ?"), false)), "t=***");
         check(s, &format!("Basic {}", STANDARD.encode(s)), "Basic ***");
         check("??>>~~ÿÿ", &URL_SAFE_NO_PAD.encode("??>>~~ÿÿ"), "***");
         check("Bearer tok-12345", "sent tok-12345", "sent ***");

@@ -246,6 +246,39 @@ async fn a_server_without_tls_is_a_tls_error() {
     assert!(message.starts_with(&format!("no secure channel to {}: ", server.addr())), "{message}");
 }
 
+/// A certificate that names the right host, and that nobody vouches for.
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_ends_it_before_a_word_was_said() {
+    let certificate = include_bytes!("self-signed.der").to_vec().into();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(include_bytes!("self-signed-key.der").to_vec());
+    tls::install_tls();
+    let config = rustls::ServerConfig::builder().with_no_client_auth();
+    let config = Arc::new(config.with_single_cert(vec![certificate], key.into()).expect("a pair"));
+    #[expect(clippy::disallowed_methods, reason = "a server of a test's own")]
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let heard = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("somebody comes");
+        let mut connection = rustls::ServerConnection::new(config).expect("a connection");
+        let mut said = Vec::new();
+        // Up to the client's refusal, or to its first words.
+        while connection.complete_io(&mut stream).is_ok() {
+            if connection.process_new_packets().is_ok_and(|state| state.plaintext_bytes_to_read() > 0) {
+                let _ = std::io::Read::read_to_end(&mut connection.reader(), &mut said);
+                break;
+            }
+        }
+        said
+    });
+    let secrets = vec![part(Place::Header, "authorization", "Bearer hidden-1")];
+    let request = Request { secrets, ..get(&format!("https://localhost:{port}/rows")) };
+    let (kind, message) = fails(&house(), &request).await;
+    assert_eq!(kind, FetchErrorKind::Tls, "{message}");
+    let expect = format!("no secure channel to localhost:{port}: invalid peer certificate");
+    assert!(message.starts_with(&expect), "{message}");
+    assert!(heard.join().expect("it ends").is_empty(), "nothing was said");
+}
+
 #[tokio::test]
 async fn silence_is_a_time_out_before_the_first_byte_and_in_the_middle() {
     let never: fn() -> BoxFuture<'static, ()> = || Box::pin(std::future::pending());
