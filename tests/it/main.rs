@@ -7,12 +7,14 @@
 
 mod api;
 mod books;
+mod canary;
 mod columns;
 mod contract;
 mod credentials;
 mod kills;
 mod lifted;
 mod memory;
+mod oauth;
 mod readers;
 mod refusals;
 mod runs;
@@ -20,5 +22,6 @@ mod stage;
 mod storm;
 mod support;
 mod types;
+mod vault;
 mod walls;
 mod widening;

@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The readers whose word about a table counts besides our own. Installed from PyPI once, under `target/`.
-const READERS: &[&str] = &["duckdb==2.0.1", "polars==2.1.0", "pyarrow==26.0.1"];
+const READERS: &[&str] =
+    &["duckdb==2.0.1", "polars==2.1.0", "pyarrow==26.0.1", "pynacl==1.6.2", "argon2-cffi==25.1.0"];
 
 /// The top of the repository.
 pub fn root() -> PathBuf {
