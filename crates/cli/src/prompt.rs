@@ -63,5 +63,8 @@ fn ask_line(text: &str) -> io::Result<()> {
 }
 
 fn unheard(error: &io::Error) -> Problem {
+    if error.kind() == io::ErrorKind::Interrupted {
+        return Problem::new(Kind::Stopped, "stopped", "stopped before anything was stored");
+    }
     Problem::new(Kind::Environment, "terminal", format!("the terminal cannot be read: {error}"))
 }

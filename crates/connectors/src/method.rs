@@ -281,3 +281,91 @@ impl Classify for TokenRules {
         Outcome { verdict, wait: response.wait_in("retry-after"), say: None, words: excerpt(&body) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sync_spec::{Connector, Document};
+
+    use super::*;
+
+    fn bound(auth: &str, config: &[(&str, &str)]) -> Vec<Method> {
+        let text = format!(
+            "connector: acme\nconfig: {{ place: {{ enum: [header, query, body], default: header }}, key_name: {{ optional: true }}, \
+             sign_in: {{ type: url, optional: true }} }}\nbase_url: https://api.acme.test/v2\nauth: {auth}\nstreams: {{ rows: {{ get: /rows }} }}\n"
+        );
+        let connector = Connector::parse(&Document::new("acme.yaml", text)).unwrap_or_else(|e| panic!("{e}"));
+        let plan = Plan::build(&connector).unwrap_or_else(|e| panic!("{e}"));
+        let config: Vec<_> = config.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        plan.bind(&config, None).unwrap_or_else(|e| panic!("{e}")).methods().to_vec()
+    }
+
+    #[test]
+    fn a_key_stands_where_settings_say() {
+        const AT: &str =
+            r#"{ at: { place: "${config.place}", name: "${config.key_name}", value: "${secret.key}" } }"#;
+        let methods = bound(AT, &[("place", "query"), ("key_name", "token")]);
+        let [signature] = methods[0].signatures.as_slice() else { panic!("one signature") };
+        assert_eq!((signature.place, signature.name.as_str()), (Place::Query, "token"));
+        assert_eq!(methods[0].secret_names(), ["key"]);
+        assert!(methods[0].unusable.is_none());
+        let missing = bound(AT, &[])[0].unusable.clone().expect("the name is missing");
+        assert_eq!(missing.config.as_deref(), Some("key_name"));
+        assert_eq!(missing.message, "this kind of credential needs the setting `key_name`");
+        let wrong = bound(AT, &[("place", "body"), ("key_name", "token")])[0]
+            .unusable
+            .clone()
+            .expect("no such place");
+        assert_eq!(wrong.message, "a key stands in `header` or in `query`, not in `body`");
+    }
+
+    #[test]
+    fn what_is_said_of_a_key_holds_however_it_is_given() {
+        let auth = r#"{ one_of: { token: { bearer: "${secret.token}" }, old: { query: { hapikey: "${secret.h}" }, warn: retired }, any: { at: { place: query, name: "${config.key_name}", value: "${secret.v}" } } } }"#;
+        let warns = |name: &str| {
+            let methods = bound(auth, &[("key_name", name)]);
+            methods.iter().map(|method| method.warn.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(warns("HapiKey"), [None, Some("retired".to_owned()), Some("retired".to_owned())]);
+        assert_eq!(warns("other"), [None, Some("retired".to_owned()), None]);
+    }
+
+    #[test]
+    fn a_token_endpoint_lies_behind_the_base_or_at_its_own_address() {
+        let tokens =
+            |auth: &str| bound(auth, &[("sign_in", "https://app.acme.test/authorize")])[0].tokens.clone();
+        let own =
+            tokens(r#"{ oauth: { grant: code, authorize: "${config.sign_in}", token: /oauth/token } }"#);
+        let own = own.expect("an endpoint");
+        assert_eq!(own.token.as_str(), "https://api.acme.test/v2/oauth/token");
+        assert_eq!(own.authorize.expect("a page").as_str(), "https://app.acme.test/authorize");
+        let far =
+            tokens(r#"{ oauth: { grant: client, token: "https://id.acme.test/t" } }"#).expect("an endpoint");
+        assert_eq!(far.token.as_str(), "https://id.acme.test/t");
+        let methods = bound(r#"{ oauth: { grant: refresh, token: /t } }"#, &[]);
+        assert_eq!(methods[0].secret_names(), CLIENT_SECRETS);
+    }
+
+    #[test]
+    fn the_answers_of_a_token_endpoint_are_told_apart() {
+        #[track_caller]
+        fn check(auth: &str, status: u16, body: &str, expect: Verdict) {
+            let endpoint = bound(auth, &[])[0].tokens.clone().expect("an endpoint");
+            let request = sync_testkit::fetch::get("https://api.acme.test/t");
+            let response = sync_testkit::fetch::response(status, body.to_owned());
+            assert_eq!(endpoint.classify.classify(&request, &response).verdict, expect, "{status} {body}");
+        }
+        let plain = r#"{ oauth: { grant: refresh, token: /t } }"#;
+        check(plain, 200, "{}", Verdict::Ok);
+        check(plain, 400, r#"{"error":"invalid_grant"}"#, Verdict::Auth);
+        check(plain, 400, r#"{"error":"invalid_request"}"#, Verdict::Fail);
+        check(plain, 401, r#"{"error":"invalid_client"}"#, Verdict::Auth);
+        check(plain, 403, "", Verdict::Auth);
+        check(plain, 429, "", Verdict::Limited);
+        check(plain, 503, "<html>", Verdict::Retry);
+        check(plain, 302, "", Verdict::Config);
+        let own =
+            r#"{ oauth: { grant: refresh, token: /t, refresh_fatal: { body.status: BAD_REFRESH_TOKEN } } }"#;
+        check(own, 400, r#"{"status":"BAD_REFRESH_TOKEN"}"#, Verdict::Auth);
+        check(own, 400, r#"{"error":"invalid_grant"}"#, Verdict::Fail);
+    }
+}

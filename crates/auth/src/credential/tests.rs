@@ -6,6 +6,8 @@ use sync_core::{
 use sync_testkit::clock::Virtual;
 use sync_testkit::fetch::{Scripted, get, response};
 
+use std::time::Duration;
+
 use super::*;
 use crate::testing::{World, folder, hands, vault};
 use crate::vault::{Record, Vault};

@@ -246,7 +246,12 @@ impl Desk<'_> {
         }
         if let Some(problem) = &probed.problem {
             let refused = probed.accepted == Some(false);
-            if refused || !self.store_untested(problem)? {
+            let anyway = if refused { None } else { self.store_untested(problem)? };
+            if anyway == Some(false) {
+                let declined = Problem::new(problem.kind, "not_stored", "nothing was stored");
+                return Err(declined);
+            }
+            if anyway.is_none() {
                 let hint = match (refused, &problem.hint) {
                     (true, _) => "nothing was stored; check the key and where it belongs".to_owned(),
                     (false, Some(hint)) => {
@@ -258,19 +263,22 @@ impl Desk<'_> {
             }
         }
         let tested = self.tested(&probed);
-        if probed.accepted == Some(true) {
-            self.talk.say(&self.talk.paint.good("the provider accepts it"));
+        match (probed.accepted, &probed.problem) {
+            (Some(true), _) => self.talk.say(&self.talk.paint.good("the provider accepts it")),
+            (None, None) => self.talk.say("not tested: the connector has no check"),
+            _ => {}
         }
         Ok(Made { secrets, tokens: probed.tokens.or(tokens), tested })
     }
 
-    /// Whether somebody at the terminal wants it all the same, although the provider could not be asked.
-    fn store_untested(&self, problem: &Problem) -> Result<bool, Problem> {
+    /// Whether somebody at the terminal wants it all the same, although the provider could not be asked; nothing, where
+    /// nobody can be asked.
+    fn store_untested(&self, problem: &Problem) -> Result<Option<bool>, Problem> {
         if !prompt::anybody() {
-            return Ok(false);
+            return Ok(None);
         }
         self.talk.problem(problem);
-        prompt::yes("It could not be tested. Store it all the same?")
+        prompt::yes("It could not be tested. Store it all the same?").map(Some)
     }
 
     fn tested(&self, probed: &Probed) -> Option<Tested> {
