@@ -8,6 +8,7 @@
 mod api;
 mod books;
 mod canary;
+mod budget;
 mod columns;
 mod contract;
 mod credentials;

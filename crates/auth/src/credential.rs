@@ -175,6 +175,16 @@ impl Credential {
         self.state.lock().await.tokens.clone()
     }
 
+    /// Feeds the names and values of its secrets, in their order, to a keyed hash, which is all that may become of them:
+    /// who draws on a budget is told by it.
+    pub async fn digest(&self, mut feed: impl FnMut(&str)) {
+        let state = self.state.lock().await;
+        for (name, secret) in state.secrets.iter() {
+            feed(name);
+            feed(secret.expose());
+        }
+    }
+
     /// What signs the next request, and its version.
     pub(crate) async fn parts(&self) -> Result<(Vec<Part>, u64), FetchError> {
         let mut state = self.state.lock().await;

@@ -93,10 +93,21 @@ fn shown(name: &str) -> Result<Shown, Problem> {
         base_url: template(&connector.base_url.value),
         methods: methods(&connector),
         config: plan.config().iter().map(|(name, field)| setting(name, field)).collect(),
-        limits: connector.rate_limit.limits.iter().map(rate).collect(),
+        limits: connector.rate_limit.limits.iter().map(limit).collect(),
         concurrency: connector.rate_limit.concurrency,
         streams: plan.streams().iter().map(|stream| shown_stream(stream, &connector)).collect(),
     })
+}
+
+/// A rate, and whose requests it counts where it says so.
+fn limit(limit: &sync_spec::Limit) -> String {
+    let rate = rate(&limit.rate);
+    match limit.scope {
+        None => rate,
+        Some(sync_spec::Scope::Account) => format!("{rate} an account"),
+        Some(sync_spec::Scope::Credential) => format!("{rate} a credential"),
+        Some(sync_spec::Scope::Host) => format!("{rate} a host"),
+    }
 }
 
 fn unknown(name: &str) -> Problem {

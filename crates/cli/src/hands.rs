@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sync_auth::{Environment as _, Passphrase, Vault};
-use sync_core::{BoxFuture, Clock, Kind, Problem, Secret, Stop, Timestamp, Watch};
+use sync_core::{BoxFuture, Clock, Kind, Problem, Secret, Stop, Timestamp, Uptime, Watch};
 use sync_engine::Hands;
 use sync_http::{Client, Scrubber, Timeouts};
 use sync_quota::Budgets;
+use sync_state::BudgetDb;
 
 use crate::home::home;
 use crate::prompt;
@@ -16,13 +17,17 @@ use crate::prompt;
 #[derive(Debug)]
 pub struct MachineClock {
     started: Instant,
+    /// Which start of the machine, where that can be told.
+    boot: Option<String>,
 }
 
 impl MachineClock {
     /// A clock whose monotonic time begins now.
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
     pub fn new() -> Self {
-        Self { started: Instant::now() }
+        // Time namespaces aside, it is the same for all containers of a machine, as the time since then is.
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        Self { started: Instant::now(), boot: boot.map(|text| text.trim().to_owned()) }
     }
 }
 
@@ -40,8 +45,29 @@ impl Clock for MachineClock {
         self.started.elapsed()
     }
 
+    #[cfg(target_os = "linux")]
+    fn uptime(&self) -> Uptime {
+        let Some(boot) = self.boot.clone() else { return self.wall_time() };
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+        Uptime { boot, since: Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanos) }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn uptime(&self) -> Uptime {
+        self.wall_time()
+    }
+
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+impl MachineClock {
+    /// Where the machine does not tell when it began, its processes agree on the wall clock, which a person can set.
+    fn wall_time(&self) -> Uptime {
+        let micros = u64::try_from(self.now().micros()).unwrap_or(0);
+        Uptime { boot: "wall".to_owned(), since: Duration::from_micros(micros) }
     }
 }
 
@@ -62,7 +88,9 @@ impl Tools {
         let stop = Stop::default();
         let client = Client::new(clock.clone(), scrubber.clone(), stop.clone(), Timeouts::default())
             .map_err(|error| Problem::new(Kind::Environment, "http_client", error.message))?;
-        let budgets = Arc::new(Budgets::new(clock.clone()));
+        let folder = home(|name| sync_auth::System.var(name))?.join("budget");
+        let store = Arc::new(BudgetDb::at(&folder, clock.clone()));
+        let budgets = Arc::new(Budgets::kept(clock.clone(), store));
         let vault = Arc::new(vault(&scrubber));
         Ok(Self { clock, stop, scrubber, client: Arc::new(client), budgets, vault })
     }

@@ -38,6 +38,7 @@ pub async fn run(args: args::Run, talk: &Talk, tools: &Tools) -> u8 {
         allow_empty: args.allow_empty,
         memory: args.memory,
         state: args.state,
+        priority: sync_engine::Priority::Interactive,
     };
     let turns = sync_scheduler::once(&args.files, &tools.stop, async |file| {
         one(file, &options, args.json, talk, tools).await

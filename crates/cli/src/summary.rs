@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
-use sync_core::{Kind, Problem, RunReport, Status, StreamReport};
+use sync_core::{BudgetReport, Kind, Problem, RunReport, Status, StreamReport};
 
 use crate::paint::Paint;
 use crate::talk::problem_text;
@@ -32,6 +32,7 @@ pub fn summary(report: &RunReport, told: &Told<'_>, paint: Paint) -> String {
         lines.push(paint.bold(&format!("{} · run {}", told.file, report.run)));
         lines.push(books(&report.streams));
     }
+    lines.extend(report.budget.as_ref().and_then(spent));
     lines.extend(remarks(report, told.tally));
     lines.extend(problems(report).iter().map(|problem| problem_text(problem, paint)));
     lines.push(verdict(report, told, paint));
@@ -102,6 +103,27 @@ fn figures(streams: &[StreamReport], shown: Shown) -> Vec<String> {
     let longest = streams.iter().map(|s| s.waited_ms).max().unwrap_or(0);
     row.extend(shown.waited.then(|| words::span(Duration::from_millis(longest))));
     row
+}
+
+/// What was waited for, and how much of the day is used; nothing where there is nothing to say.
+fn spent(budget: &BudgetReport) -> Option<String> {
+    let waits = budget.waits.iter().filter(|wait| wait.waited_ms >= 1_000).map(|wait| {
+        let span = words::span(Duration::from_millis(wait.waited_ms));
+        format!("waited {span} for {}", wait.rule)
+    });
+    let day = budget.day.as_ref().map(|day| {
+        let ends = day.ends.to_string();
+        format!(
+            "{} of the day's {} requests are used ({:.1} %), until {} {} UTC",
+            words::count(day.used),
+            words::count(day.limit),
+            day.share * 100.0,
+            &ends[..10],
+            &ends[11..16]
+        )
+    });
+    let parts: Vec<_> = waits.chain(day).collect();
+    (!parts.is_empty()).then(|| format!("limits: {}", parts.join(" · ")))
 }
 
 /// Where streams went on, and the notes that nobody has said yet.

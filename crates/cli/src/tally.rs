@@ -129,9 +129,11 @@ impl Tally {
     }
 }
 
-/// `waits 38 s: Planhat 200 per 1 min`.
+/// `waiting 38 s: Planhat 200 per 1 min`.
 pub fn waits(reason: &str, duration: Duration) -> String {
-    format!("waits {}: {reason}", words::span(duration))
+    let whole = Duration::from_secs(duration.as_millis().div_ceil(1_000) as u64);
+    let span = if whole.as_secs() < 60 { format!("{} s", whole.as_secs()) } else { words::span(whole) };
+    format!("waiting {span}: {reason}")
 }
 
 fn ended(report: &StreamReport, elapsed: Duration) -> String {
@@ -185,9 +187,9 @@ mod tests {
         let mut tally = Tally::default();
         let wait = |seconds| Event::Waiting { reason: "Acme 50 per 5 s".into(), duration: at(seconds) };
         check(&mut tally, 0, &wait(1), None);
-        check(&mut tally, 0, &wait(38), Some("waits 38 s: Acme 50 per 5 s"));
+        check(&mut tally, 0, &wait(38), Some("waiting 38 s: Acme 50 per 5 s"));
         check(&mut tally, 4, &wait(38), None);
-        check(&mut tally, 5, &wait(90), Some("waits 1 min 30 s: Acme 50 per 5 s"));
+        check(&mut tally, 5, &wait(90), Some("waiting 1 min 30 s: Acme 50 per 5 s"));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sync_core::{Ask, Classify, Explain, Kind, Operation, Request};
-use sync_spec::{ConfigField, ConfigKind, Hole, Rate, Redirects, Root};
+use sync_core::{Ask, Classify, Explain, Kind, Operation, Request, Response};
+use sync_spec::{ConfigField, ConfigKind, FieldPath, Hole, RateLimit, Redirects, Root};
 use url::Url;
 
 use crate::classify::Rules;
+use crate::json::{self, Value};
 use crate::method::{Method, methods};
 use crate::plan::{Plan, holes_of};
 use crate::read::{Hands, ReadError, ReadOptions, Reader};
@@ -160,9 +161,35 @@ impl Bound {
         &self.0.methods
     }
 
-    /// What the provider allows: its rates, and how many requests may be under way.
-    pub fn limits(&self) -> (&[Rate], Option<u32>) {
-        (&self.0.plan.rate_limit.limits, self.0.plan.rate_limit.concurrency)
+    /// What the provider allows, and where it says so.
+    pub fn rate_limit(&self) -> &RateLimit {
+        &self.0.plan.rate_limit
+    }
+
+    /// The path that names the account in the answer to [`check`](Self::check), if the connector knows one.
+    pub fn account(&self) -> Option<&FieldPath> {
+        self.0.plan.account.as_ref()
+    }
+
+    /// The account that the answer to [`check`](Self::check) names.
+    pub fn account_in(&self, response: &Response) -> Option<String> {
+        let path = self.account()?;
+        let body = std::str::from_utf8(&response.body).ok()?;
+        match json::get(body, &path.0)? {
+            Value::Number(raw) => Some(raw.to_owned()),
+            Value::Text(text) if !text.is_empty() => Some(text.into_owned()),
+            _ => None,
+        }
+    }
+
+    /// The account that a setting names: a label of the host is a tenant's own.
+    pub fn tenant(&self) -> Option<String> {
+        let plan = &self.0.plan;
+        let labels = plan.config().iter().filter(|(_, field)| field.kind == ConfigKind::HostLabel);
+        let used = |name: &str| holes_of(&plan.base_url).any(|h| h.path.0.first().is_some_and(|n| n == name));
+        let mut labels = labels.filter(|(name, _)| used(name));
+        let (name, _) = labels.next()?;
+        self.0.settings.config.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
     }
 
     /// What its answers mean.

@@ -20,8 +20,10 @@ const WORDS_MAX: usize = 300;
 /// A connector's rules and what its pages look like.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    rules: Vec<ErrorRule>,
+    errors: Vec<ErrorRule>,
     shapes: Vec<Shape>,
+    /// Where the provider says how long to wait, in lower case; the first that is there counts.
+    waits: Vec<String>,
 }
 
 /// What the pages of one path look like. Streams may share a path.
@@ -47,7 +49,10 @@ impl Rules {
             };
             Shape { path: url.path().to_owned(), records: stream.records.clone(), first }
         };
-        Self { rules: plan.errors.clone(), shapes: plan.streams().iter().map(shape).collect() }
+        let headers = &plan.rate_limit.headers;
+        let retry_after = headers.retry_after.clone().unwrap_or_else(|| "retry-after".to_owned());
+        let waits = std::iter::once(retry_after).chain(headers.reset.clone()).collect();
+        Self { errors: plan.errors.clone(), shapes: plan.streams().iter().map(shape).collect(), waits }
     }
 
     fn shape(&self, request: &Request) -> Option<&Shape> {
@@ -124,14 +129,31 @@ impl Classify for Rules {
             };
             status && is_for(rule, request.operation) && holds(&rule.when, |p| look_up(response, &body, &p.0))
         };
-        let rule = self.rules.iter().find(matches);
+        let rule = self.errors.iter().find(matches);
         let (verdict, say) = match rule {
             Some(rule) => (rule.is, rule.say.as_ref().map(|t| say(t, response, &body))),
             None => self.by_default(request, response, &body),
         };
-        let wait = wait(rule.and_then(|rule| rule.wait.as_ref()), verdict, response);
+        let wait = self.wait(rule.and_then(|rule| rule.wait.as_ref()), verdict, response);
         let words = if verdict.is_answer() { String::new() } else { excerpt(&body) };
         Outcome { verdict, wait, say, words }
+    }
+}
+
+impl Rules {
+    /// How long the provider asks to wait: in the rule's own header, else in those of the connector. What it says of a
+    /// limit's reset is no answer to a passing fault.
+    fn wait(&self, rule: Option<&Wait>, verdict: Verdict, response: &Response) -> Option<Duration> {
+        let asked = match verdict {
+            Verdict::Limited | Verdict::Quota => self.waits.as_slice(),
+            Verdict::Retry => &self.waits[..1],
+            _ => return None,
+        };
+        let own = rule.and_then(|wait| wait.header.as_deref());
+        let mut named = own.into_iter().chain(asked.iter().map(String::as_str));
+        named
+            .find_map(|name| response.wait_in(&name.to_lowercase()))
+            .or_else(|| rule.and_then(|wait| wait.default))
     }
 }
 
@@ -225,13 +247,4 @@ pub(crate) fn excerpt(text: &str) -> String {
         }
     }
     line
-}
-
-/// How long the provider asks to wait.
-fn wait(rule: Option<&Wait>, verdict: Verdict, response: &Response) -> Option<Duration> {
-    if !matches!(verdict, Verdict::Limited | Verdict::Retry | Verdict::Quota) {
-        return None;
-    }
-    let header = rule.and_then(|w| w.header.as_deref()).unwrap_or("retry-after");
-    response.wait_in(&header.to_lowercase()).or_else(|| rule.and_then(|w| w.default))
 }

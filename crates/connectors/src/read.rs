@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use sync_core::{
     Answer, Ask, Clock, Explain, Kind, Note, Operation, Refusal, Request, ResumePoint, SavedCursor, Sent,
-    Stop, Timestamp, Verdict, parse_http_date,
+    Stop, Timestamp, Verdict, Width, parse_http_date,
 };
 use sync_spec::StopRule;
 use tokio::task::JoinHandle;
@@ -33,6 +33,8 @@ use crate::slice::{Order, Resume, Slice, Tracker, bound};
 
 /// Answers of the wrong shape, one after the other, before a page is given up.
 const MISFITS_MAX: u32 = 3;
+/// Requests under way before the size of a page is known.
+const UNSEEN: usize = 4;
 /// A page of more than so many times the memory for pages makes the next ones smaller.
 const OVERSIZE: usize = 4;
 
@@ -52,6 +54,8 @@ pub struct ReadOptions {
     pub resume: Option<ResumePoint>,
     /// Requests under way at once, at most.
     pub concurrency: u32,
+    /// How many of them are worth it for now, where somebody knows.
+    pub width: Option<Width>,
     /// Bytes of pages under way and waiting, at most. A single page may have more.
     pub memory: usize,
     /// Reads the whole listing and tells no changes.
@@ -274,6 +278,7 @@ pub struct Reader {
     slice: Slice,
     limited: bool,
     concurrency: usize,
+    width: Option<Width>,
     memory: usize,
     /// Bytes of the largest page so far.
     page_bytes: usize,
@@ -350,6 +355,7 @@ impl Reader {
             slice: Slice::new(order, tracker, options.limit),
             limited: options.limit.is_some(),
             concurrency: options.concurrency.max(1) as usize,
+            width: options.width,
             memory: options.memory,
             page_bytes: 0,
             flights: VecDeque::new(),
@@ -533,11 +539,14 @@ impl Reader {
     /// How many requests may be under way: as many as the bytes of their pages allow.
     fn flights_max(&self) -> usize {
         let serial = self.slice.order == Order::NewestFirst;
-        let by_memory = self.memory.checked_div(self.page_bytes).unwrap_or(usize::MAX);
+        let worth = self.width.as_ref().map_or(usize::MAX, |width| width.get() as usize);
+        // Before a page has come nobody knows how large they are.
+        let unseen = if self.width.is_some() { UNSEEN } else { usize::MAX };
+        let by_memory = self.memory.checked_div(self.page_bytes).unwrap_or(unseen);
         // With a limit, no further than the rows that are still wanted.
         let full = self.walk.full().unwrap_or(1);
         let by_limit = self.slice.left.map_or(usize::MAX, |left| left.div_ceil(full) as usize);
-        let most = self.concurrency.min(by_memory).min(by_limit);
+        let most = self.concurrency.min(worth).min(by_memory).min(by_limit);
         if serial { 1 } else { most.max(1) }
     }
 

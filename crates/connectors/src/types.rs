@@ -57,6 +57,7 @@ impl TypesFrom {
             from: None,
             resume: None,
             concurrency: 1,
+            width: None,
             memory,
             listing_only: true,
             limit: None,

@@ -188,18 +188,27 @@ impl Response {
     }
 
     /// The wait that a header such as `retry-after` asks for: seconds, also with decimals, which some providers
-    /// write, or a date. A moment in the past is no wait at all.
+    /// write, or a moment: a date, or seconds or milliseconds since 1970, which numbers of that size can only be. A
+    /// moment in the past is no wait at all.
     ///
-    /// Source: RFC 9110, section 10.2.3.
+    /// Source: RFC 9110, section 10.2.3; the numbers are what providers were seen to send.
     pub fn wait_in(&self, name: &str) -> Option<Duration> {
+        const MILLISECONDS_SINCE_1970: u64 = 1_000_000_000_000;
+        const SECONDS_SINCE_1970: u64 = 1_000_000_000;
         let value = self.header(name)?.trim();
-        if let Ok(seconds) = value.parse::<u64>() {
-            return Some(Duration::from_secs(seconds));
-        }
-        if let Ok(seconds) = value.parse::<f64>() {
-            return Duration::try_from_secs_f64(seconds).ok();
-        }
-        let until = parse_http_date(value)?;
+        let moment = |number: u64, micros: u64| {
+            let micros = i64::try_from(number.saturating_mul(micros)).unwrap_or(i64::MAX);
+            Timestamp::from_micros(micros)
+        };
+        let until = match value.parse::<u64>() {
+            Ok(millis @ MILLISECONDS_SINCE_1970..) => moment(millis, 1_000),
+            Ok(seconds @ SECONDS_SINCE_1970..) => moment(seconds, 1_000_000),
+            Ok(seconds) => return Some(Duration::from_secs(seconds)),
+            Err(_) => match value.parse::<f64>() {
+                Ok(seconds) => return Duration::try_from_secs_f64(seconds).ok(),
+                Err(_) => parse_http_date(value).or_else(|| Timestamp::parse(value))?,
+            },
+        };
         // The server's own clock, where it tells it, makes the difference right even if ours is wrong.
         let now = self.header("date").and_then(parse_http_date).unwrap_or(self.first_byte_at);
         Some(until.since(now))
@@ -229,6 +238,8 @@ pub enum FetchErrorKind {
     Redirect,
     /// A long window of the budget is spent; waiting for it would take hours.
     Quota,
+    /// The figures of the budget cannot be kept, and nothing is sent that is not written down.
+    Budget,
     /// The user stopped the run.
     Stopped,
 }
@@ -258,6 +269,7 @@ impl FetchError {
             | FetchErrorKind::Credential
             | FetchErrorKind::Redirect
             | FetchErrorKind::Quota
+            | FetchErrorKind::Budget
             | FetchErrorKind::Stopped => false,
         }
     }
@@ -265,7 +277,10 @@ impl FetchError {
     /// What it means for the run when it stays.
     pub fn run_kind(&self) -> Kind {
         match self.kind {
-            FetchErrorKind::Unresolved | FetchErrorKind::Refused | FetchErrorKind::Tls => Kind::Environment,
+            FetchErrorKind::Unresolved
+            | FetchErrorKind::Refused
+            | FetchErrorKind::Tls
+            | FetchErrorKind::Budget => Kind::Environment,
             FetchErrorKind::Timeout | FetchErrorKind::Broken | FetchErrorKind::Token => Kind::Failed,
             FetchErrorKind::Forbidden | FetchErrorKind::Credential | FetchErrorKind::Redirect => {
                 Kind::Refused
@@ -293,13 +308,17 @@ pub trait Fetch: Send + Sync {
     fn fetch<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Response, FetchError>>;
 }
 
-/// Where the provider's word "too fast" is heard.
+/// Where the provider's words "too fast" and "no more today" are heard.
 ///
-/// Contract: after `pause_for` returns, no request of the same budget is sent before the time is over; a later
-/// call may lengthen the pause and never shortens it. Requests under way are not touched.
+/// Contract: after `limited` returns, no request of the same budget is sent before the time is over, whichever process
+/// wants to; a later call may lengthen the pause and never shortens it. The same holds for `spent`, except that requests
+/// are refused instead of held back. Requests under way are not touched.
 pub trait Pause: Send + Sync {
-    /// Holds back every request of the budget for so long.
-    fn pause_for(&self, duration: Duration);
+    /// The provider refused this request because it came too fast: every request of the budget is held back for so long.
+    fn limited<'a>(&'a self, request: &'a Request, wait: Duration) -> BoxFuture<'a, ()>;
+    /// The provider says that a long quota is spent. It is free again after so long; without a time, when the provider's
+    /// day ends. Returns that moment.
+    fn spent(&self, wait: Option<Duration>) -> BoxFuture<'_, Timestamp>;
 }
 
 /// Where the provider's word "I do not know you" is heard.

@@ -35,7 +35,9 @@ pub use oauth::{ClientIn, Grant, SendAs, TokenEndpoint};
 pub use outcome::{Answer, Ask, Classify, Outcome, Refusal, Verdict};
 pub use problem::{Explain, Kind, Problem};
 pub use reject::Reject;
-pub use report::{Books, Note, RunId, RunReport, SchemaChange, Status, StreamReport};
+pub use report::{
+    Books, BudgetDay, BudgetReport, BudgetWait, Note, RunId, RunReport, SchemaChange, Status, StreamReport,
+};
 pub use schema::{Column, Digits, Schema, Type, system};
 pub use secret::Secret;
 pub use sink::{

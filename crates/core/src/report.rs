@@ -229,13 +229,57 @@ pub struct RunReport {
     pub error: Option<Problem>,
     /// Its streams, in the order of the file.
     pub streams: Vec<StreamReport>,
+    /// What it drew from the account's budget; null where nothing was asked.
+    pub budget: Option<BudgetReport>,
+}
+
+/// What a run drew from the budget of its account.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct BudgetReport {
+    /// Permits that were used: requests sent, those included that came to nothing.
+    pub requests: u64,
+    /// What was waited for, in the order it was first met.
+    pub waits: Vec<BudgetWait>,
+    /// The account's day, whoever used it; null where the provider counts by no day.
+    pub day: Option<BudgetDay>,
+}
+
+/// Waits for one rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BudgetWait {
+    /// Such as `50 per 5 s`.
+    pub rule: String,
+    /// How many times.
+    pub times: u64,
+    /// For how long in all, in milliseconds; requests wait side by side.
+    pub waited_ms: u64,
+}
+
+/// How much of the provider's day is used.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BudgetDay {
+    /// Requests used, as far as we know.
+    pub used: u64,
+    /// Requests allowed.
+    pub limit: u64,
+    /// The one by the other, to four places.
+    pub share: f64,
+    /// When it ends, UTC.
+    pub ends: Timestamp,
 }
 
 impl RunReport {
     /// A run that ended before any stream began.
     pub fn refused(run: RunId, problem: Problem) -> Self {
         let status = Status::from(problem.kind);
-        Self { run, status, exit_code: status.exit_code(), error: Some(problem), streams: Vec::new() }
+        Self {
+            run,
+            status,
+            exit_code: status.exit_code(),
+            error: Some(problem),
+            streams: Vec::new(),
+            budget: None,
+        }
     }
 
     /// The report of a run whose streams ended as they did.
@@ -252,7 +296,7 @@ impl RunReport {
             problem.message = format!("{}: {}", s.stream, problem.message);
             Some(problem)
         });
-        Self { run, status, exit_code: status.exit_code(), error, streams }
+        Self { run, status, exit_code: status.exit_code(), error, streams, budget: None }
     }
 }
 

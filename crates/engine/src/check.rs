@@ -60,10 +60,13 @@ async fn look(pipeline: &Pipeline, hands: &Hands, report: &mut CheckReport) -> R
     report.base_url = Some(plan.bound.base_url().to_string());
     report.streams = plan.streams.iter().map(|s| s.name.clone()).collect();
     report.destination = Some(plan.destination.to_string());
-    let (ask, credential) = wire::build(&plan, hands)?;
+    let stairs = wire::build(&plan, &RunOptions::default(), hands).await?;
+    let credential = stairs.credential.clone();
     report.remarks = plan.credential.notes.iter().map(|note| note.message.clone()).collect();
     let Some(request) = plan.bound.check() else { return Ok(()) };
-    match ask.ask(&request).await {
+    let asked = stairs.ask.ask(&request).await;
+    stairs.budget.close().await;
+    match asked {
         Ok(answer) => {
             report.accepted = Some(true);
             report.remarks.extend(credential.notes().into_iter().map(|note| note.message).chain(answer.say));

@@ -2,6 +2,7 @@
 //!
 //! The engine knows every room below it and introduces them to each other; none of them knows the engine.
 
+mod account;
 mod check;
 mod connector;
 mod gate;
@@ -25,6 +26,7 @@ pub use position::{Moved, Position, Target, history, move_to, positions};
 pub use probe::{Probed, connector, learning, probe};
 pub use retry::retry;
 pub use run::run;
+pub use sync_quota::Priority;
 
 /// What a run is handed: time, transport, and the people who look on.
 #[derive(Clone)]
@@ -43,7 +45,7 @@ pub struct Hands {
     pub environment: Arc<dyn sync_auth::Environment>,
     /// Where credentials are stored.
     pub vault: Arc<sync_auth::Vault>,
-    /// Budgets that all runs of this process share.
+    /// Budgets that everybody shares who uses an account.
     pub budgets: Arc<sync_quota::Budgets>,
 }
 
@@ -62,6 +64,8 @@ pub struct RunOptions {
     pub memory: usize,
     /// The folder of the state, instead of `.sync` beside the pipeline.
     pub state: Option<PathBuf>,
+    /// Who goes first where several wait for the budget of one account.
+    pub priority: Priority,
 }
 
 /// 96 MB keep the whole process under 128.
@@ -76,6 +80,7 @@ impl Default for RunOptions {
             allow_empty: false,
             memory: MEMORY_DEFAULT,
             state: None,
+            priority: Priority::Interactive,
         }
     }
 }

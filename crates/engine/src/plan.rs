@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use sync_connectors::{Bound, CursorOptions, Plan, StreamPlan};
 use sync_core::{Disposition, Problem};
@@ -29,10 +28,10 @@ pub(crate) struct RunPlan {
     pub connector: String,
     /// How its requests are signed.
     pub credential: Credential,
-    /// Requests allowed, all rules at once.
-    pub limits: Vec<spec::Rate>,
-    /// Requests under way at most.
-    pub concurrency: Option<u32>,
+    /// The account whose budget is spent, where the pipeline names it.
+    pub account: Option<String>,
+    /// What the pipeline says about limits.
+    pub rate_limit: Option<spec::PipelineRateLimit>,
     /// How long to go on trying.
     pub retry: sync_http::Policy,
     /// The streams, in the order of the file.
@@ -163,14 +162,13 @@ impl RunPlan {
         let (false, Some(credential)) = (complaints.any(), credential) else {
             return Err(complaints.problem());
         };
-        let (limits, concurrency) = limits_of(source, &bound);
         Ok(Self {
             pipeline: pipeline.name.value.clone(),
             title: plan.title().to_owned(),
             connector: plan.name().to_owned(),
             credential,
-            limits,
-            concurrency,
+            account: source.account.clone(),
+            rate_limit: source.rate_limit.clone(),
             retry: retry_of(source.retry.as_ref()),
             streams,
             destination: destination.expect("a destination without findings is whole"),
@@ -384,14 +382,6 @@ fn cursor_of(
     })
 }
 
-fn limits_of(source: &spec::Source, bound: &Bound) -> (Vec<spec::Rate>, Option<u32>) {
-    let (limits, concurrency) = bound.limits();
-    let own = source.rate_limit.as_ref();
-    let limits = own.and_then(|r| r.limits.clone()).unwrap_or_else(|| limits.to_vec());
-    let concurrency = own.and_then(|r| r.concurrency).map(std::num::NonZeroU32::get).or(concurrency);
-    (limits, concurrency)
-}
-
 fn retry_of(retry: Option<&spec::Retry>) -> sync_http::Policy {
     let mut policy = sync_http::Policy::default();
     if let Some(retry) = retry {
@@ -452,16 +442,5 @@ impl Complaints {
             self.add(span, complaint.message, complaint.help);
         }
         self.problem()
-    }
-}
-
-/// How long a wait is, in words.
-pub(crate) fn period(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        s if s > 0 && s % 86_400 == 0 => format!("{} day", s / 86_400),
-        s if s > 0 && s % 3600 == 0 => format!("{} h", s / 3600),
-        s if s > 0 && s % 60 == 0 => format!("{} min", s / 60),
-        s => format!("{s} s"),
     }
 }

@@ -8,7 +8,8 @@ use sync_connectors::{Bound, Method, Plan};
 use sync_core::{Explain as _, Kind, Problem, Verdict};
 use sync_spec::{Connector, Document};
 
-use crate::{Hands, wire};
+use crate::account::Identity;
+use crate::{Hands, Priority, wire};
 
 /// What came of it.
 #[derive(Clone, Debug)]
@@ -52,6 +53,10 @@ fn unknown(named: &str) -> Problem {
 /// Asks the check of a bound connector, signed in this way with secrets from there.
 pub async fn probe(bound: &Bound, method: &Method, source: Source, hands: &Hands) -> Result<Probed, Problem> {
     let signing = Signing { signatures: method.signatures.clone(), tokens: method.tokens.clone() };
+    let name = match &source {
+        Source::Stored(name) => Some(name.clone()),
+        Source::References(_) | Source::Given(..) => None,
+    };
     let credential =
         Credential::open(source, signing, wire::hands(hands)).map_err(|error| error.problem())?;
     let mut probed = Probed {
@@ -63,10 +68,13 @@ pub async fn probe(bound: &Bound, method: &Method, source: Source, hands: &Hands
     let Some(request) = bound.check() else { return Ok(probed) };
     // Few attempts: somebody is waiting at a terminal.
     let retry = sync_http::Policy { attempts: 2, max_wait: std::time::Duration::from_secs(20) };
-    let (limits, concurrency) = bound.limits();
-    let budget = wire::budget_of(&bound.identity(), limits, concurrency, hands);
-    let ask = wire::stairs(bound, &credential, budget, bound.plan().title(), retry, hands);
-    match ask.ask(&request).await {
+    let store = hands.budgets.store();
+    let identity = Identity::find(bound, None, name, &credential, store).await?;
+    let budget = hands.budgets.open(wire::terms(bound, None, Priority::Interactive, &identity));
+    let ask = wire::stairs(bound, &credential, budget.clone(), bound.plan().title(), retry, hands);
+    let asked = ask.ask(&request).await;
+    budget.close().await;
+    match asked {
         Ok(answer) => {
             probed.accepted = Some(true);
             probed.remarks.extend(credential.notes().into_iter().map(|note| note.message).chain(answer.say));

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt as _;
-use sync_core::{Explain as _, Kind, Note, Problem, RunId, RunReport, Sink, StreamReport};
+use sync_core::{BudgetReport, Explain as _, Kind, Note, Problem, RunId, RunReport, Sink, StreamReport};
 use sync_spec::Pipeline;
 use sync_state::Store;
 
@@ -21,7 +21,7 @@ const STREAMS_AT_ONCE: usize = 2;
 pub async fn run(pipeline: &Pipeline, options: &RunOptions, hands: &Hands) -> RunReport {
     let run = RunId::new(hands.clock.now());
     match go(pipeline, options, hands, &run).await {
-        Ok(streams) => RunReport::of(run, streams),
+        Ok((streams, budget)) => RunReport { budget, ..RunReport::of(run, streams) },
         Err(problem) => RunReport::refused(run, problem),
     }
 }
@@ -31,9 +31,9 @@ async fn go(
     options: &RunOptions,
     hands: &Hands,
     run: &RunId,
-) -> Result<Vec<StreamReport>, Problem> {
+) -> Result<(Vec<StreamReport>, Option<BudgetReport>), Problem> {
     let plan = RunPlan::build(pipeline, options, hands)?;
-    let (ask, credential) = wire::build(&plan, hands)?;
+    let stairs = wire::build(&plan, options, hands).await?;
     note_use(pipeline, &plan, hands);
     let (state, name) = (plan.state.clone(), plan.pipeline.clone());
     let store = Arc::new(blocking(move || Store::open(&state, &name)).await?.map_err(|e| e.problem())?);
@@ -46,7 +46,8 @@ async fn go(
         plan: &plan,
         options,
         hands,
-        ask,
+        ask: stairs.ask,
+        width: stairs.budget.width(),
         sink,
         store: store.clone(),
         run: run.clone(),
@@ -54,8 +55,9 @@ async fn go(
         memory: options.memory / at_once,
     };
     let mut reports = all_streams(&context, at_once).await;
+    stairs.budget.close().await;
     if let Some(first) = reports.first_mut() {
-        first.notes.extend(plan.credential.notes.iter().cloned().chain(credential.notes()));
+        first.notes.extend(plan.credential.notes.iter().cloned().chain(stairs.credential.notes()));
     }
     let mut report = RunReport::of(run.clone(), reports);
     if let Err(error) = store.end_run(&report, hands.clock.now()) {
@@ -65,7 +67,7 @@ async fn go(
             stream.notes.push(Note::new("history_not_written", message.clone()));
         }
     }
-    Ok(report.streams)
+    Ok((report.streams, Some(stairs.budget.report())))
 }
 
 /// Remembers where a stored credential is used. It is for whoever removes one; a run goes on without.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use sync_connectors::{End, Page, ReadError, ReadOptions, Reader, Step};
 use sync_core::{
     Ask, Begin, Checkpoint, Disposition, Note, Problem, Reject, RunId, Schema, SchemaChange, Share, Status,
-    StreamReport, Table, TableSpec,
+    StreamReport, Table, TableSpec, Width,
 };
 use tokio::sync::mpsc;
 
@@ -87,6 +87,8 @@ pub(crate) struct Context<'a> {
     pub options: &'a RunOptions,
     pub hands: &'a Hands,
     pub ask: Arc<dyn Ask>,
+    /// How many requests are worth having under way.
+    pub width: Width,
     pub sink: Arc<dyn sync_core::Sink>,
     pub store: Arc<sync_state::Store>,
     pub run: RunId,
@@ -239,7 +241,8 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
         cursor: stream.cursor.clone(),
         from: saved.as_ref().and_then(|c| c.cursor.clone()).filter(|_| !opened.building),
         resume: saved.as_ref().and_then(|c| c.resume.clone()).filter(|_| !limited),
-        concurrency: context.plan.concurrency.unwrap_or(IN_FLIGHT),
+        concurrency: IN_FLIGHT,
+        width: Some(context.width.clone()),
         memory: flight,
         listing_only: whole,
         limit: context.options.limit,
@@ -276,8 +279,8 @@ fn reshaped(stream: &StreamRun, saved: &Checkpoint, opened: &sync_core::Opened, 
     Some(Note::new("columns_changed", message))
 }
 
-/// Requests under way at once where nothing else says so.
-const IN_FLIGHT: u32 = 4;
+/// Requests of a stream under way at once. How many are worth it is the budget's to say.
+const IN_FLIGHT: u32 = 64;
 
 /// Rows told apart by one key cannot be merged by another: they would take each other's place.
 fn another_key(stream: &StreamRun, before: &[String]) -> Problem {

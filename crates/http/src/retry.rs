@@ -173,7 +173,8 @@ impl Asking<'_> {
                 retries: self.attempts - 1,
                 waited: self.held + self.slept,
             }),
-            Verdict::Limited => self.limited(&response, &outcome, wait),
+            Verdict::Limited => self.limited(&response, &outcome, wait).await,
+            Verdict::Quota => self.spent(&response, &outcome, wait).await,
             Verdict::Retry => self.fault(&response, &outcome, wait),
             _ => refuse(self.refusal(&response, &outcome)),
         }
@@ -203,12 +204,12 @@ impl Asking<'_> {
     }
 
     /// "Too fast": everyone who shares the budget waits, this question among them.
-    fn limited(&mut self, response: &Response, outcome: &Outcome, wait: Option<Duration>) -> Step {
+    async fn limited(&mut self, response: &Response, outcome: &Outcome, wait: Option<Duration>) -> Step {
         self.limits += 1;
         // A provider that says "now" again and again is not believed for ever.
         let grown = if self.limits > 1 { wait::limited(self.limits - 1) } else { Duration::ZERO };
         let wait = wait.map_or_else(|| wait::limited(self.limits), |wait| wait.max(grown));
-        self.retry.pause.pause_for(wait);
+        self.retry.pause.limited(self.request, wait).await;
         let left = self.retry.policy.max_wait.saturating_sub(self.slept);
         if wait > left {
             let mut refusal = self.refusal(response, outcome);
@@ -222,6 +223,16 @@ impl Asking<'_> {
             return refuse(refusal);
         }
         Step::Again { wait, reason: format!("HTTP {}, attempt {}", response.status, self.attempts + 1) }
+    }
+
+    /// "No more today": everyone who shares the budget stops, and nobody spends attempts on it.
+    async fn spent(&mut self, response: &Response, outcome: &Outcome, wait: Option<Duration>) -> Step {
+        let again = self.retry.pause.spent(wait).await;
+        let mut refusal = self.refusal(response, outcome);
+        let text = again.to_string();
+        refusal.message =
+            format!("{}; the quota is free again at {} {} UTC", refusal.message, &text[..10], &text[11..19]);
+        refuse(refusal)
     }
 
     /// A passing fault with a response, such as a 503.
@@ -450,6 +461,9 @@ fn unanswered(kind: FetchErrorKind) -> (&'static str, &'static str) {
         FetchErrorKind::Redirect => ("wrong_address", "set `base_url` to the address the API answers at"),
         FetchErrorKind::Quota => {
             ("quota_exhausted", "run again when the quota is free again; the run goes on where it stopped")
+        }
+        FetchErrorKind::Budget => {
+            ("budget_not_kept", "see that SYNC_HOME names a folder of a disk that can be written")
         }
         FetchErrorKind::Stopped => ("stopped", "run again; the run goes on where it stopped"),
     }

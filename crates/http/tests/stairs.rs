@@ -9,7 +9,7 @@ use sync_core::{
     SignatureForm, SignaturePiece, Stop, Verdict,
 };
 use sync_http::{Context, Policy, Retry, Scrubber};
-use sync_quota::{Budget, Paced, Rule};
+use sync_quota::{Budgets, Paced, Period, Rule, Terms};
 use sync_testkit::clock::Virtual;
 use sync_testkit::fetch::{get, header, response};
 
@@ -70,8 +70,10 @@ async fn each_attempt_pays_its_own_permit_and_is_signed_afresh() {
     let credential = Credential::open(Source::Given(secrets, None), signing, hands);
     let credential = credential.expect("the token is given");
     let signed = Signed::new(provider.clone(), credential.clone(), &origin);
-    let rule = Rule { count: 1, window: Duration::from_secs(10), label: "1 per 10 s".to_owned() };
-    let budget = Budget::new(vec![rule], None, clock.clone());
+    let period = Period::Sliding(Duration::from_secs(10));
+    let rules = vec![Rule { count: 1, period, account: 0, ceiling: false }];
+    let terms = Terms { accounts: vec!["acme".to_owned()], rules, ..Terms::default() };
+    let budget = Budgets::new(clock.clone()).open(terms);
     let watch = Arc::new(());
     let label = "Acme".to_owned();
     let paced =
@@ -86,8 +88,8 @@ async fn each_attempt_pays_its_own_permit_and_is_signed_afresh() {
     let seen = provider.seen.lock().expect("no holder panics");
     let ms = Duration::from_millis;
     // The second attempt waits for a permit, the third for the pause that the provider asked for.
-    assert_eq!(seen.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [ms(0), ms(10_001), ms(35_001)]);
+    assert_eq!(seen.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [ms(0), ms(10_002), ms(35_002)]);
     // Never twice signed, never unsigned.
     assert!(seen.iter().all(|(_, secrets)| *secrets == ["Bearer t-1"]));
-    assert_eq!(answer.waited, ms(35_001));
+    assert_eq!(answer.waited, ms(35_002));
 }

@@ -1,12 +1,25 @@
-//! Budgets over several horizons: exact sliding windows and pauses.
+//! Budgets: what an account may send, over several periods at once, whoever sends it.
 //!
-//! A [`Budget`] is what one credential may send, whoever sends it; [`Paced`] is the step of the stairs that
-//! pays a permit for every request. [`Budgets`] hands the same budget to everyone with the same identity.
+//! [`Terms`] say what a run may draw. The figures of an account lie in a store that all processes share
+//! (`sync_core::BudgetStore`); what is done to them is plain arithmetic without a clock (`figures`, `ledger`). A
+//! [`Budget`] draws permits from it for one run, [`Paced`] is the step of the stairs that pays one for every request and
+//! listens to what the answers say about limits (`hint`). `width` finds how many requests are worth having under way.
+
+mod terms;
+
+mod figures;
+mod hint;
+mod ledger;
+mod width;
 
 mod budget;
+mod memory;
 mod paced;
-mod rules;
+
+#[cfg(test)]
+mod tests;
 
 pub use budget::{Budget, Budgets};
+pub use memory::Memory;
 pub use paced::Paced;
-pub use rules::Rule;
+pub use terms::{Bucket, HeaderNames, Matcher, Period, Priority, Rule, Terms};

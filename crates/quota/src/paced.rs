@@ -1,4 +1,4 @@
-//! The step of the stairs that waits for a permit before each request.
+//! The step of the stairs that waits for a permit before each request, and listens to what the answer says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,10 @@ use sync_core::{
 };
 
 use crate::Budget;
-use crate::budget::Spent;
-use crate::rules::Why;
+use crate::budget::{Denied, spoken};
+use crate::figures::micros;
+use crate::hint::Hint;
+use crate::ledger::{Op, Why};
 
 /// Shorter waits are nobody's business.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
@@ -45,31 +47,39 @@ impl Paced {
 
     fn reason(&self, why: &Why) -> String {
         match why {
-            Why::Rule(rule) => format!("{} {rule}", self.label),
             Why::Pause => format!("{} asked for a pause", self.label),
+            rule => format!("{} {}", self.label, spoken(rule)),
         }
     }
 
-    fn spent(&self, spent: &Spent) -> FetchError {
-        let message = match spent {
-            Spent::For { wait, why } => {
-                format!("{}: the next request is possible in {}", self.reason(why), spoken(*wait))
+    fn denied(&self, denied: Denied) -> FetchError {
+        let (kind, message) = match denied {
+            Denied::Spent { wait, at, rule } => {
+                let (at, wait) = (moment(at), spoken_wait(wait));
+                let message = format!(
+                    "{} {rule}: used up; the next request is possible at {at}, in {wait}",
+                    self.label
+                );
+                (FetchErrorKind::Quota, message)
             }
-            Spent::Never { rule } => format!("{} {rule}: no request is ever possible", self.label),
+            Denied::Never { rule } => {
+                (FetchErrorKind::Quota, format!("{} {rule}: no request is ever possible", self.label))
+            }
+            Denied::Store(problem) => (FetchErrorKind::Budget, problem.message),
         };
-        FetchError { kind: FetchErrorKind::Quota, message }
+        FetchError { kind, message }
     }
 
-    /// The monotonic moment of the first byte, where it can be known; else the moment of the last.
+    /// From the first byte of the answer to now, where it can be known; else nothing.
     ///
     /// A response tells its first byte by the wall clock, which is believed only if it ran along with the
     /// monotonic clock while the request was under way.
-    fn first_byte(&self, response: &Response, sent: (Timestamp, Duration)) -> Duration {
+    fn since_first_byte(&self, response: &Response, sent: (Timestamp, Duration)) -> Duration {
         let (wall, now) = (self.clock.now(), self.clock.monotonic());
         let elapsed = now.saturating_sub(sent.1);
         let honest = wall.since(sent.0).abs_diff(elapsed) <= DRIFT_MAX;
         let body = wall.since(response.first_byte_at);
-        if honest && body <= elapsed { now.saturating_sub(body) } else { now }
+        if honest && body <= elapsed { body } else { Duration::ZERO }
     }
 }
 
@@ -87,24 +97,45 @@ impl Fetch for Paced {
                 () = self.stop.wait() => {
                     return Err(FetchError { kind: FetchErrorKind::Stopped, message: "stopped".to_owned() });
                 }
-                permit = self.budget.permit(tell) => permit.map_err(|spent| self.spent(&spent))?,
+                permit = self.budget.permit(request, tell) => permit.map_err(|denied| self.denied(denied))?,
             };
             request.sent.enter();
-            let sent = (self.clock.now(), self.clock.monotonic());
-            let mut response = self.inner.fetch(request).await?;
-            permit.ended_at(self.first_byte(&response, sent));
+            let (granted, sent) = (permit.sent, (self.clock.now(), self.clock.monotonic()));
+            let mut response = match self.inner.fetch(request).await {
+                Ok(response) => response,
+                Err(error) => {
+                    permit.lost();
+                    return Err(error);
+                }
+            };
+            let body = self.since_first_byte(&response, sent);
+            let end = self.budget.moment() - micros(body);
+            let latency = self.clock.monotonic().saturating_sub(sent.1).saturating_sub(body);
+            let (refused, trouble) = (response.status == 429, matches!(response.status, 429 | 500..));
+            let class = permit.answered(end, latency, refused, trouble);
+            if let Some(hint) = Hint::read(&self.budget.terms().headers, &response) {
+                let (bucket, units) = (class.bucket, class.cost);
+                self.budget.told(Op::Told { bucket, units, hint, sent: granted, at: end });
+            }
             response.waited += sent.1.saturating_sub(asked);
             Ok(response)
         })
     }
 }
 
-/// A time as people say it: `45 min`, `3 h`.
-fn spoken(wait: Duration) -> String {
-    match wait.as_secs().div_ceil(60) {
-        minutes @ 0..=119 => format!("{minutes} min"),
-        minutes => format!("{} h", minutes.div_ceil(60)),
+/// A time as people say it: `40 s`, `45 min`, `3 h`.
+fn spoken_wait(wait: Duration) -> String {
+    match wait.as_secs_f64().ceil() as u64 {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        seconds @ 120..=7_199 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3_600)),
     }
+}
+
+/// A moment as people read it: `2026-11-28 00:00:01 UTC`.
+fn moment(at: Timestamp) -> String {
+    let text = at.to_string();
+    format!("{} {} UTC", &text[..10], &text[11..19])
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod cursor;
 mod errors;
 mod oauth;
 mod paginate;
+mod rate_limit;
 mod read;
 mod request;
 mod stream;
@@ -39,6 +40,8 @@ pub struct Connector {
     pub redirects: Redirects,
     /// How requests are signed.
     pub auth: Auth,
+    /// What in the answer to `check` names the account.
+    pub account: Option<Spanned<FieldPath>>,
     /// What the provider allows.
     pub rate_limit: RateLimit,
     /// What answers mean, asked in order, before the default table.
@@ -188,9 +191,77 @@ pub struct OAuth {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RateLimit {
     /// All of them must allow a request.
-    pub limits: Vec<Rate>,
+    pub limits: Vec<Limit>,
+    /// Whose requests they count, unless a limit says otherwise.
+    pub scope: Scope,
     /// At most this many requests under way.
     pub concurrency: Option<u32>,
+    /// When the provider's day ends, after midnight UTC.
+    pub day_ends: Duration,
+    /// Where answers tell of limits.
+    pub headers: LimitHeaders,
+    /// Requests with rules of their own, by name; the first that matches counts.
+    pub buckets: Vec<(String, Bucket)>,
+    /// What requests weigh; the first that matches counts, and others weigh one.
+    pub cost: Vec<(RequestMatch, u32)>,
+}
+
+/// A rate, and whose requests it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// So many in a period.
+    pub rate: Rate,
+    /// Whose; absent where the connector's `scope` says so.
+    pub scope: Option<Scope>,
+}
+
+/// Whose requests a limit counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of the account, whatever its credentials.
+    #[default]
+    Account,
+    /// Those of one credential.
+    Credential,
+    /// All that a host gets from here.
+    Host,
+}
+
+/// The headers in which answers tell of limits, in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitHeaders {
+    /// How many are allowed.
+    pub limit: Option<String>,
+    /// How many are left.
+    pub remaining: Option<String>,
+    /// When more are to be had.
+    pub reset: Option<String>,
+    /// How long to wait after "too fast".
+    pub retry_after: Option<String>,
+    /// How long the window is.
+    pub interval: Option<String>,
+}
+
+/// Requests with rules of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Which requests.
+    pub matches: RequestMatch,
+    /// All of them must allow a request.
+    pub limits: Vec<Limit>,
+    /// At most this many under way.
+    pub concurrency: Option<u32>,
+    /// Whether its limits stand in the place of the connector's limits of less than a day.
+    pub instead: bool,
+}
+
+/// Requests, by method and path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestMatch {
+    /// The method, if only one is meant.
+    pub method: Option<String>,
+    /// The path behind the base URL; `*` is anything.
+    pub path: String,
 }
 
 /// One rule of `errors`.

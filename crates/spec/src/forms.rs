@@ -284,6 +284,25 @@ impl Name for HeaderName {
     }
 }
 
+/// The name of a header, which is compared in lower case.
+pub(crate) struct HeaderText;
+
+impl Form for HeaderText {
+    type Value = String;
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<String> {
+        let text = reader.text(node, "the name of a header")?;
+        if !<HeaderName as Name>::fits(text) {
+            return reader.refuse(node, "the name of a header", "");
+        }
+        Some(text.to_ascii_lowercase())
+    }
+
+    fn schema(_defs: &mut Defs) -> Json {
+        schema::pattern(<HeaderName as Name>::PATTERN, "A header's name.")
+    }
+}
+
 /// `nothing` reads as the value's own default.
 pub(crate) struct OrNothing<F>(PhantomData<F>);
 

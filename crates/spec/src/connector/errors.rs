@@ -3,7 +3,7 @@
 use sync_core::{Operation, Verdict};
 
 use crate::condition::{OfAnswer, On};
-use crate::forms::{OneOrMany, Whole};
+use crate::forms::{HeaderText, OneOrMany, Whole};
 use crate::node::{Node, Value};
 use crate::quantity::Length;
 use crate::read::{Form, Reader, record, words};
@@ -108,23 +108,4 @@ record! {
         may default: Length,
     }
     |reader, fields| Some(Wait { header: Some(header), default })
-}
-
-/// The name of a header, which is compared in lower case.
-struct HeaderText;
-
-impl Form for HeaderText {
-    type Value = String;
-
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<String> {
-        let text = reader.text(node, "the name of a header")?;
-        if !<crate::forms::HeaderName as crate::forms::Name>::fits(text) {
-            return reader.refuse(node, "the name of a header", "");
-        }
-        Some(text.to_ascii_lowercase())
-    }
-
-    fn schema(_defs: &mut Defs) -> Json {
-        schema::pattern(<crate::forms::HeaderName as crate::forms::Name>::PATTERN, "A header's name.")
-    }
 }

@@ -3,16 +3,17 @@
 use super::auth::AuthWord;
 use super::config::FieldMap;
 use super::errors::ErrorMap;
+use super::rate_limit::RateLimitMap;
 use super::request::{HeadersMap, RequestMap};
 use super::stream::StreamMap;
 use crate::base_url::ConnectorBase;
-use crate::forms::{ListOf, MapOf, OrNothing, Positive, SettingName, StreamName, Text, bare};
+use crate::forms::{ListOf, MapOf, OrNothing, SettingName, StreamName, Text, bare};
 use crate::node::{Node, Value, load};
 use crate::pipeline::{empty, is_connector_name};
 use crate::read::{Form, Located, Reader, record, words};
 use crate::schema::{self, Defs, Json};
 use crate::template::{Filled, InHeaders};
-use crate::{Connector, Document, Findings, Rate, RateLimit, Redirects};
+use crate::{Connector, Document, FieldPath, Findings, Redirects};
 
 impl Connector {
     /// Reads a connector file. The error holds everything that is wrong with it.
@@ -64,6 +65,8 @@ record! {
         may redirects: Redirects,
         /// How requests are signed.
         may auth: AuthWord,
+        /// The path in the answer to `check` that names the account: whoever uses it shares one budget.
+        may account: Located<FieldPath>,
         /// What the provider allows.
         may rate_limit: RateLimitMap,
         /// What answers mean, asked in this order, before the default table.
@@ -76,6 +79,9 @@ record! {
         need streams: MapOf<StreamName, OrNothing<StreamMap>>,
     }
     |reader, fields| {
+        if let Some(account) = account.as_ref().filter(|_| check.is_none()) {
+            reader.find(account.span, "the answer to `check` would name the account, and there is no `check`", "say `check`");
+        }
         Some(Connector {
             document: reader.document.clone(),
             connector,
@@ -86,6 +92,7 @@ record! {
             headers: bare(headers.unwrap_or_default()),
             redirects: redirects.unwrap_or_default(),
             auth: auth.unwrap_or_default(),
+            account,
             rate_limit: rate_limit.unwrap_or_default(),
             errors: errors.unwrap_or_default(),
             check,
@@ -111,20 +118,6 @@ impl Form for ProviderName {
 
     fn schema(_defs: &mut Defs) -> Json {
         schema::pattern("^[a-z][a-z0-9_-]{0,99}$", "Small letters, digits, `-` and `_`.")
-    }
-}
-
-record! {
-    /// What the provider allows.
-    RateLimitMap -> RateLimit, "rate_limit" {
-        /// All of them must allow a request.
-        may limits: ListOf<Rate>,
-        /// At most this many requests in flight.
-        may concurrency: Positive,
-    }
-    |reader, fields| {
-        let concurrency = concurrency.map(std::num::NonZeroU32::get);
-        Some(RateLimit { limits: limits.unwrap_or_default(), concurrency })
     }
 }
 

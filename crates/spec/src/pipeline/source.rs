@@ -8,7 +8,7 @@ use crate::quantity::Interval;
 use crate::read::{Form, Located, Reader, record, shown};
 use crate::reference::{Credential, Referring, check_references};
 use crate::schema::{self, Defs, Json};
-use crate::{PipelineRateLimit, Rate, Retry, Source};
+use crate::{Percent, PipelineRateLimit, Rate, Retry, Source};
 
 /// A connector's name, or a map.
 pub(crate) struct SourceWord;
@@ -22,7 +22,8 @@ impl Form for SourceWord {
         }
         let connector = Located::<ConnectorName>::read(node, reader)?;
         let config = Vec::new();
-        Some(Source { connector, credential: None, config, base_url: None, rate_limit: None, retry: None })
+        let (account, rate_limit, retry) = (None, None, None);
+        Some(Source { connector, credential: None, config, base_url: None, account, rate_limit, retry })
     }
 
     fn schema(defs: &mut Defs) -> Json {
@@ -41,25 +42,35 @@ record! {
         may config: MapOf<SettingName, Located<Setting>>,
         /// Replaces the connector's whole base. Must be https, except on loopback.
         may base_url: Located<PipelineBase>,
+        /// The account whose budget is spent, if it cannot be told from credential and host: pipelines that name the
+        /// same account share it.
+        may account: AccountName,
         /// Replaces what the connector says about limits; a plan may allow more or less.
         may rate_limit: RateLimitMap,
         /// How long to go on trying one request.
         may retry: RetryMap,
     }
     |reader, fields| {
-        Some(Source { connector, credential, config: config.unwrap_or_default(), base_url, rate_limit, retry })
+        Some(Source { connector, credential, config: config.unwrap_or_default(), base_url, account, rate_limit, retry })
     }
 }
 
 record! {
     /// Limits of the account.
     RateLimitMap -> PipelineRateLimit, "source_rate_limit" {
-        /// All of them must allow a request.
+        /// All of them must allow a request. What the provider says may lower them, never raise them.
         may limits: ListOf<Rate>,
         /// At most this many requests in flight.
         may concurrency: Positive,
+        /// This much of every limit is left free for others who use the account.
+        may reserve: Percent,
     }
-    |reader, fields| Some(PipelineRateLimit { limits, concurrency })
+    |reader, fields| {
+        if reserve.is_some_and(|reserve| reserve.millionths >= 1_000_000) {
+            reader.find(fields.span_of("reserve"), "a `reserve` of all leaves nothing", "such as `20%`");
+        }
+        Some(PipelineRateLimit { limits, concurrency, reserve })
+    }
 }
 
 record! {
@@ -71,6 +82,25 @@ record! {
         may max_wait: Interval,
     }
     |reader, fields| Some(Retry { attempts, max_wait })
+}
+
+/// The name of an account.
+struct AccountName;
+
+impl Form for AccountName {
+    type Value = String;
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<String> {
+        let text = reader.text(node, "the name of an account")?;
+        if text.is_empty() || text.len() > 100 || text.contains(char::is_control) {
+            return reader.refuse(node, "the name of an account", "one line of at most 100 characters");
+        }
+        Some(text.to_owned())
+    }
+
+    fn schema(_defs: &mut Defs) -> Json {
+        schema::pattern("^.{1,100}$", "The name of an account, such as its number.")
+    }
 }
 
 /// A built-in connector's name, or a path.

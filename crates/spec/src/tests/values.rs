@@ -45,6 +45,8 @@ fn a_source() {
     let minute = Rate { count: 150, period: Duration::from_mins(1), calendar_day: false };
     let day = Rate { count: 50_000, period: Duration::from_hours(24), calendar_day: true };
     assert_eq!((limits.limits, limits.concurrency.map(u32::from)), (Some(vec![minute, day]), Some(4)));
+    assert_eq!(limits.reserve, Some(Percent { millionths: 200_000 }));
+    assert_eq!(source.account.as_deref(), Some("acme-1"));
     let retry = source.retry.expect("a retry");
     assert_eq!((retry.attempts.map(u32::from), retry.max_wait), (Some(6), Some(Duration::from_mins(10))));
 }
@@ -169,7 +171,17 @@ fn a_connector() {
     assert_eq!((query[0].0.as_str(), shown(&query[0].1).as_str()), ("api_key", "<Secret:api_key>"));
     let headers: Vec<_> = connector.headers.iter().map(|(n, t)| format!("{n}={}", shown(t))).collect();
     assert_eq!(headers, ["Accept=application/json", "X-App=a <Secret:app?>"]);
-    assert_eq!((connector.rate_limit.limits.len(), connector.rate_limit.concurrency), (2, Some(1)));
+    let limits = &connector.rate_limit;
+    assert_eq!((limits.limits.len(), limits.concurrency, limits.scope), (2, Some(1), Scope::Host));
+    assert_eq!((limits.limits[0].scope, limits.limits[1].scope), (None, Some(Scope::Credential)));
+    assert_eq!(limits.day_ends, Duration::from_hours(6));
+    assert_eq!(limits.headers.remaining.as_deref(), Some("x-left"));
+    let (name, search) = &limits.buckets[0];
+    assert_eq!((name.as_str(), search.matches.path.as_str(), search.instead), ("search", "*/search", true));
+    assert_eq!(limits.buckets[1].1.matches.method.as_deref(), Some("PUT"));
+    let costs: Vec<_> = limits.cost.iter().map(|(m, weight)| (m.path.as_str(), *weight)).collect();
+    assert_eq!(costs, [("*/export", 10), ("*/wide", 2)]);
+    assert_eq!(connector.account.as_ref().map(|a| a.value.clone()), Some(path(&["portal", "id"])));
     let check = connector.check.expect("a check");
     assert!(matches!(&check.target, Some((RequestMethod::Get, p)) if shown(&p.value) == "/core/user/list"));
     assert_eq!(check.query[0].1.as_ref().map(shown).as_deref(), Some("1"));
@@ -202,7 +214,7 @@ fn connector_streams() {
     assert_eq!(paginate.kind, Some(PaginateKind::Page { param: "p".into(), first: 1 }));
     assert_eq!(
         (&paginate.size, &paginate.stop),
-        (&Some(("limit".into(), 100)), &Some(StopRule::Total(total)))
+        (&Some(("count".into(), 100)), &Some(StopRule::Total(total)))
     );
     let stream = |name: &str| {
         connector.streams.iter().find(|(n, _)| n.value == name).map(|(_, s)| s).expect("a stream")

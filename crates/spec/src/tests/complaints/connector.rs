@@ -18,7 +18,7 @@ fn connector_top() {
     connector(
         "connector: flowlu",
         "extends: x\nconnector: flowlu",
-        "1:1 extends | unknown word `extends` | known here: `connector`, `version`, `title`, `config`, `base_url`, `headers`, `redirects`, `auth`, `rate_limit`, `errors`, `check`, `defaults`, `streams`",
+        "1:1 extends | unknown word `extends` | known here: `connector`, `version`, `title`, `config`, `base_url`, `headers`, `redirects`, `auth`, `account`, `rate_limit`, `errors`, `check`, `defaults`, `streams`",
     );
     connector(
         "version: 1.2",
@@ -328,14 +328,14 @@ fn requests() {
         "19:10 put | unknown word `put` | known here: `get`, `post`, `query`, `headers`, `body`",
     );
     connector(
-        "limit: 1 }",
+        "count: 1 }",
         "token: abcdefgh }",
         "19:41 token | `token` holds a literal secret | sign with `auth`, and write `${secret.NAME}` there",
     );
-    connector("limit: 1 }", "limit: [1] }", "19:48 [1] | `limit` must be a text, not a list | -");
+    connector("count: 1 }", "count: [1] }", "19:48 [1] | `count` must be a text, not a list | -");
     connector(
-        "limit: 1 }",
-        "limit: \"${cursor?}\" }",
+        "count: 1 }",
+        "count: \"${cursor?}\" }",
         "19:51 cursor | nothing is called `cursor` here | holes here: `${config.NAME}`, `${columns?:comma}`",
     );
     connector(
@@ -381,13 +381,13 @@ fn connector_streams() {
         "24:45 offset | `page` and `offset` exclude each other | keep one of them",
     );
     connector(
-        "size: { limit: 100 }",
-        "size: { limit: 0 }",
+        "size: { count: 100 }",
+        "size: { count: 0 }",
         "24:60 0 | `0` is not a whole number from 1 to 1000000 | -",
     );
     connector(
-        "size: { limit: 100 }",
-        "size: { limit: 1, b: 2 }",
+        "size: { count: 100 }",
+        "size: { count: 1, b: 2 }",
         "24:63 b | `size` is one parameter | keep one of them",
     );
     connector(
@@ -482,5 +482,40 @@ fn connector_streams() {
         "drop: [links,",
         "drop: [a..b,",
         "46:14  | `a..b` has an empty name | names stand between the dots: `a.b`",
+    );
+}
+
+#[test]
+fn limits() {
+    connector(
+        "scope: host",
+        "scope: acount",
+        "12:77 acount | `acount` is not a scope | did you mean `account`?",
+    );
+    connector(
+        "day_ends: 08:00 +02:00",
+        "day_ends: 8am",
+        "12:109 8am | `8am` is not a time of day | such as `00:00 UTC`, `08:00`, or `00:00 +02:00`; names of zones are not known here",
+    );
+    connector(
+        "match: PUT *, concurrency: 1",
+        "match: PUT *",
+        "12:324 { match: PUT * } | this bucket limits nothing | say `limits` or `concurrency`",
+    );
+    connector(
+        "remaining: X-Left",
+        "remainig: X-Left",
+        "12:150 remainig | unknown word `remainig` | did you mean `remaining`?",
+    );
+    connector(
+        "match: \"*/search\"",
+        "match: search",
+        "12:258 search | `search` is not a method and a path | such as `*/search` or `PUT *`: a method if only one is meant, and a path, where `*` is anything",
+    );
+    connector("\"*/wide\": 2", "\"*/wide\": 0", "12:399 0 | `0` is not a whole number of at least 1 | -");
+    connector(
+        "check: { get: /core/user/list, query: { count: 1 } }",
+        "",
+        "49:10 portal.id | the answer to `check` would name the account, and there is no `check` | say `check`",
     );
 }

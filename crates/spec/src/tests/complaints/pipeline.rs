@@ -115,25 +115,25 @@ fn source() {
     pipeline(
         "150/min",
         "150",
-        "10:14 150 | `150` is not a rate | a rate is so many requests in a period, such as `50/5s`, `200/min` or `6000/day`",
+        "10:26 150 | `150` is not a rate | a rate is so many requests in a period, such as `50/5s`, `200/min` or `6000/day`",
     );
     pipeline(
         "150/min",
         "0/min",
-        "10:14 0/min | `0/min` allows nothing | a rate is so many requests in a period, such as `50/5s`, `200/min` or `6000/day`",
+        "10:26 0/min | `0/min` allows nothing | a rate is so many requests in a period, such as `50/5s`, `200/min` or `6000/day`",
     );
     pipeline(
         "150/min",
         "-1/min",
-        "10:14 -1/min | `-1` is not a number of requests | a rate is so many requests in a period, such as `50/5s`, `200/min` or `6000/day`",
+        "10:26 -1/min | `-1` is not a number of requests | a rate is so many requests in a period, such as `50/5s`, `200/min` or `6000/day`",
     );
     pipeline(
         "150/min",
         "150/minute",
-        "10:14 150/minute | `minute` is not a duration | a rate is so many requests in a period, such as `50/5s`, `200/min` or `6000/day`",
+        "10:26 150/minute | `minute` is not a duration | a rate is so many requests in a period, such as `50/5s`, `200/min` or `6000/day`",
     );
-    pipeline("[150/min, 50000/day]", "[]", "10:13 [] | `limits` is an empty list | -");
-    pipeline("[150/min, 50000/day]", "150/min", "10:13 150/min | `150/min` is not a list | -");
+    pipeline("[150/min, 50000/day]", "[]", "10:25 [] | `limits` is an empty list | -");
+    pipeline("[150/min, 50000/day]", "150/min", "10:25 150/min | `150/min` is not a list | -");
     pipeline("concurrency: 4", "concurrency: 0", "11:18 0 | `0` is not a whole number of at least 1 | -");
     pipeline(
         "concurrency: 4",
@@ -157,7 +157,7 @@ fn source() {
     pipeline(
         "rate_limit:",
         "reserve: 20%\n  rate_limit:",
-        "9:3 reserve | unknown word `reserve` | known here: `connector`, `credential`, `config`, `base_url`, `rate_limit`, `retry`",
+        "10:3 reserve | unknown word `reserve` | known here: `connector`, `credential`, `config`, `base_url`, `account`, `rate_limit`, `retry`",
     );
 }
 
