@@ -1,5 +1,6 @@
 //! The real hands of a run: the clock, the transport, the environment. Nobody else makes them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -71,6 +72,17 @@ impl MachineClock {
     }
 }
 
+/// Where budgets are kept. A process without a home, such as a service of a bare machine, shares them with the others
+/// until the temporary files are swept away, and says so: limits are kept all the same.
+fn budget_folder() -> PathBuf {
+    let home = home(|name| sync_auth::System.var(name)).unwrap_or_else(|problem| {
+        let folder = std::env::temp_dir().join("sync");
+        tracing::warn!("{problem}; budgets are kept in {}", folder.display());
+        folder
+    });
+    home.join("budget")
+}
+
 /// What every command that meets a provider needs. The onlooker is added for each run.
 pub struct Tools {
     pub clock: Arc<dyn Clock>,
@@ -88,8 +100,7 @@ impl Tools {
         let stop = Stop::default();
         let client = Client::new(clock.clone(), scrubber.clone(), stop.clone(), Timeouts::default())
             .map_err(|error| Problem::new(Kind::Environment, "http_client", error.message))?;
-        let folder = home(|name| sync_auth::System.var(name))?.join("budget");
-        let store = Arc::new(BudgetDb::at(&folder, clock.clone()));
+        let store = Arc::new(BudgetDb::at(&budget_folder(), clock.clone()));
         let budgets = Arc::new(Budgets::kept(clock.clone(), store));
         let vault = Arc::new(vault(&scrubber));
         Ok(Self { clock, stop, scrubber, client: Arc::new(client), budgets, vault })
