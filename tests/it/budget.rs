@@ -223,3 +223,54 @@ fn what_is_waited_for_is_said() {
     let said = Report::of(stage.said(&["run", "--json", &file]));
     said.done();
 }
+
+/// A provider that answers at once.
+struct AtOnce;
+
+impl sync_core::Fetch for AtOnce {
+    fn fetch<'a>(
+        &'a self,
+        _: &'a sync_core::Request,
+    ) -> sync_core::BoxFuture<'a, Result<sync_core::Response, sync_core::FetchError>> {
+        Box::pin(std::future::ready(Ok(sync_testkit::fetch::response(200, ""))))
+    }
+}
+
+/// `cargo test -p sync-cli --test it -- a_permit_costs --nocapture` prints the figures.
+#[test]
+#[expect(clippy::print_stdout, reason = "whoever asks for the figures reads them here")]
+fn a_permit_costs_next_to_nothing_where_there_is_plenty() {
+    use std::sync::Arc;
+    use sync_quota::{Budgets, Paced, Period, Rule, Terms};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let mut costs = runtime.expect("threads").block_on(async {
+        let clock: Arc<dyn sync_core::Clock> = Arc::new(sync_testkit::clock::Machine::default());
+        let store = Arc::new(sync_state::BudgetDb::at(folder.path(), clock.clone()));
+        let period = Period::Sliding(Duration::from_mins(1));
+        let rules = vec![Rule { count: 1_000_000, period, account: 0, ceiling: false }];
+        let terms = Terms { accounts: vec!["acme".to_owned()], rules, ..Terms::default() };
+        let budget = Budgets::kept(clock.clone(), store).open(terms);
+        let (watch, stop) = (Arc::new(()), sync_core::Stop::default());
+        let paced = Paced::new(Arc::new(AtOnce), budget.clone(), "Acme".to_owned(), watch, stop, clock);
+        let request = sync_testkit::fetch::get("https://acme.test/");
+        let mut costs = Vec::new();
+        for _ in 0..4_000 {
+            let began = Instant::now();
+            sync_core::Fetch::fetch(&paced, &request).await.expect("answered");
+            costs.push(began.elapsed());
+        }
+        budget.close().await;
+        costs
+    });
+    costs.sort();
+    let (median, leases) = (costs[costs.len() / 2], &costs[costs.len() * 95 / 100..]);
+    let lease = leases[leases.len() / 2];
+    println!(
+        "a permit: median {median:?}; a lease from the store: {lease:?}; the slowest {:?}",
+        costs[costs.len() - 1]
+    );
+    // Five microseconds on an idle machine in a release build; this one may be neither.
+    assert!(median < Duration::from_micros(100), "{median:?}");
+}

@@ -7,8 +7,8 @@
 
 mod api;
 mod books;
-mod canary;
 mod budget;
+mod canary;
 mod columns;
 mod contract;
 mod credentials;
