@@ -341,7 +341,7 @@ mod tests {
         let far =
             tokens(r#"{ oauth: { grant: client, token: "https://id.acme.test/t" } }"#).expect("an endpoint");
         assert_eq!(far.token.as_str(), "https://id.acme.test/t");
-        let methods = bound(r#"{ oauth: { grant: refresh, token: /t } }"#, &[]);
+        let methods = bound("{ oauth: { grant: refresh, token: /t } }", &[]);
         assert_eq!(methods[0].secret_names(), CLIENT_SECRETS);
     }
 
@@ -354,7 +354,7 @@ mod tests {
             let response = sync_testkit::fetch::response(status, body.to_owned());
             assert_eq!(endpoint.classify.classify(&request, &response).verdict, expect, "{status} {body}");
         }
-        let plain = r#"{ oauth: { grant: refresh, token: /t } }"#;
+        let plain = "{ oauth: { grant: refresh, token: /t } }";
         check(plain, 200, "{}", Verdict::Ok);
         check(plain, 400, r#"{"error":"invalid_grant"}"#, Verdict::Auth);
         check(plain, 400, r#"{"error":"invalid_request"}"#, Verdict::Fail);
@@ -364,7 +364,7 @@ mod tests {
         check(plain, 503, "<html>", Verdict::Retry);
         check(plain, 302, "", Verdict::Config);
         let own =
-            r#"{ oauth: { grant: refresh, token: /t, refresh_fatal: { body.status: BAD_REFRESH_TOKEN } } }"#;
+            "{ oauth: { grant: refresh, token: /t, refresh_fatal: { body.status: BAD_REFRESH_TOKEN } } }";
         check(own, 400, r#"{"status":"BAD_REFRESH_TOKEN"}"#, Verdict::Auth);
         check(own, 400, r#"{"error":"invalid_grant"}"#, Verdict::Fail);
     }
