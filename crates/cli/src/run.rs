@@ -39,6 +39,7 @@ pub async fn run(args: args::Run, talk: &Talk, tools: &Tools) -> u8 {
         memory: args.memory,
         state: args.state,
         priority: sync_engine::Priority::Interactive,
+        without_rows: false,
     };
     let turns = sync_scheduler::once(&args.files, &tools.stop, async |file| {
         one(file, &options, args.json, talk, tools).await

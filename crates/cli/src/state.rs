@@ -64,6 +64,7 @@ fn asked(of: &args::Of, stream: Option<String>) -> Result<(Pipeline, RunOptions)
     let options = RunOptions {
         state: of.state.clone(),
         streams: stream.into_iter().collect(),
+        without_rows: true,
         ..RunOptions::default()
     };
     Ok((pipeline, options))

@@ -66,6 +66,8 @@ pub struct RunOptions {
     pub state: Option<PathBuf>,
     /// Who goes first where several wait for the budget of one account.
     pub priority: Priority,
+    /// No row is read or written, so that what only rows need, such as the key of masks, is not asked for.
+    pub without_rows: bool,
 }
 
 /// 96 MB keep the whole process under 128.
@@ -81,6 +83,7 @@ impl Default for RunOptions {
             memory: MEMORY_DEFAULT,
             state: None,
             priority: Priority::Interactive,
+            without_rows: false,
         }
     }
 }

@@ -151,7 +151,7 @@ impl RunPlan {
         }
         let destination = Destination::of(pipeline, &folder, |text| expand(text, &mut complaints));
         check_asked(pipeline, &plan, options)?;
-        let mask_key = columns::mask_key(pipeline, &folder, hands)?;
+        let mask_key = columns::mask_key(pipeline, &folder, options, hands)?;
         let streams = streams_of(pipeline, &plan, options, mask_key.as_ref(), &mut complaints);
         let bound = match plan.bind(&config, base_url.as_deref()) {
             Ok(bound) => bound,

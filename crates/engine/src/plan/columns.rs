@@ -12,9 +12,9 @@ use sync_spec::{self as spec, FieldPath, GivenType, Mask, Percent, Span, Spanned
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Complaints;
-use crate::Hands;
 use crate::refine::{Refinery, Selection, Wrong};
 use crate::shape::Terms;
+use crate::{Hands, RunOptions};
 
 /// Where the key of `hmac` is looked for, unless the pipeline says.
 const MASK_KEY: &str = "SYNC_MASK_KEY";
@@ -242,10 +242,12 @@ fn shaping(
     format!("{:032x}", xxh3_128(text.as_bytes()))
 }
 
-/// The key of `hmac` masks, if one is there. Nothing is asked for where nothing is masked so.
+/// The key of `hmac` masks, if one is there. Nothing is asked for where nothing is masked so, or where no row will be
+/// looked at.
 pub(super) fn mask_key(
     pipeline: &spec::Pipeline,
     folder: &Path,
+    options: &RunOptions,
     hands: &Hands,
 ) -> Result<Option<hmac::Key>, Problem> {
     let streams = match &pipeline.streams {
@@ -256,6 +258,9 @@ pub(super) fn mask_key(
         streams.iter().map(|(_, options)| options).chain([&pipeline.defaults]).flat_map(|o| &o.transform);
     if !steps.any(|step| step.masks().iter().any(|(_, mask)| *mask == Mask::Hmac)) {
         return Ok(None);
+    }
+    if options.without_rows {
+        return Ok(Some(hmac::Key::new(hmac::HMAC_SHA256, b"no row is masked with it")));
     }
     let reference = match &pipeline.mask_key {
         Some(reference) => sync_auth::Reference::of(reference, folder),

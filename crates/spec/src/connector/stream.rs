@@ -32,13 +32,13 @@ record! {
         may keep: OrNone<On<OfRow>>,
         /// Rows for which this holds are tombstones: they say that the row of their key is deleted; `none` for none.
         may deleted_when: OrNone<On<OfRow>>,
-        /// Fields that no row is wanted with, a path or a list of paths; `none` for all of them.
+        /// Fields that are left out of every row: a path, or a list of paths. Keys, cursors and conditions still see them.
         may drop: OrNo<OneOrMany<FieldPath>>,
-        /// An object in each row of which every key becomes a column of its own name; `none` for no such. Where the row has a field of that name, the key becomes `PATH.NAME`.
+        /// An object in each row of which every key becomes a column of its own name. Where the row itself has a field of that name, the key becomes the column `PATH.NAME`.
         may lift: OrNo<FieldPath>,
         /// Types of columns that the provider documents, by path; those of the pipeline come before them.
         may types: TypesWord,
-        /// Types of columns from the provider's own metadata; `types` come before them. `none` for none.
+        /// Types of columns from the provider's own metadata; `types` come before them.
         may types_from: OrNo<TypesFromMap>,
         /// The fields of the primary key, one or a list; `none` where there is none.
         may key: Key,
