@@ -282,3 +282,21 @@ fn parquet_tells_its_types_as_readers_want_them() {
         ]
     );
 }
+
+#[test]
+fn a_type_given_to_a_column_that_comes_later_sets_aside_what_it_cannot_hold() {
+    for (contract, code, loaded) in [("evolve", 4, 2), ("drop_value", 0, 3)] {
+        let api = Api::new(vec!["{\"id\":1}".to_owned()]);
+        let stage = Stage::new();
+        Api::connector(&stage, 100, "");
+        api.pipeline(&stage, "p.yaml", "", DESTINATIONS[0]);
+        assert_eq!(stage.run(&["p.yaml"]).done(), 1);
+        let more = ["{\"id\":2,\"v\":\"5\"}", "{\"id\":3,\"v\":\"five\"}", "{\"id\":4,\"v\":null}"];
+        api.rows.lock().expect("free").extend(more.map(str::to_owned));
+        let options = format!("{{ types: {{ v: int }}, schema: {{ type_change: {contract} }} }}");
+        api.pipeline(&stage, "p.yaml", &options, DESTINATIONS[0]);
+        let run = stage.run(&["p.yaml"]);
+        assert_eq!((run.code, run.figure("loaded")), (Some(code), loaded), "{contract}: {}", run.err);
+        assert_eq!(stage.one("x.db", "SELECT sum(v) FROM things"), 5);
+    }
+}

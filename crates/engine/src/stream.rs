@@ -257,7 +257,7 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
     let kept = schema.as_mut().map(|schema| stream.columns.terms.adopt(schema)).unwrap_or_default();
     if !kept.is_empty() && (opened.rows > 0 || opened.building) {
         let message = format!(
-            "`types` or the provider gives {} another type than the table has, which keeps its own until --full-refresh rebuilds it",
+            "`types` gives {} another type than the table has, which keeps its own until --full-refresh rebuilds it",
             kept.join(", ")
         );
         notes.push(Note::new("types_not_applied", message));

@@ -1,6 +1,7 @@
 //! What a pipeline says about the columns of a stream, compiled: `select`, `transform`, `types`, the schema
 //! contract, and what these do to the primary key and to the order.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -74,6 +75,7 @@ impl Columns {
                     .iter()
                     .map(|(path, ty)| (column_of(&path.value), GivenType::Exactly(*ty)))
                     .collect(),
+                told: HashSet::new(),
             },
             max_bad: own.max_bad.or(defaults.max_bad).unwrap_or(MAX_BAD),
             deleted: deleted(of, complaints),
@@ -107,6 +109,7 @@ impl Columns {
             let changed = self.refinery.mask_of(&field).is_some() || self.refinery.sets(&name);
             let known = columns.terms.declared.iter().any(|(declared, _)| *declared == name);
             if !changed && !known && !self.refinery.drops(&field) && !self.terms.key.contains(&name) {
+                columns.terms.told.insert(name.clone());
                 columns.terms.declared.push((name, ty));
             }
         }

@@ -1,5 +1,7 @@
 //! The schema contract: what becomes of rows that a table cannot hold as it is.
 
+use std::collections::HashSet;
+
 use sync_connectors::json::{self, JsonError, Value};
 use sync_core::{Column as Pinned, Schema, SchemaChange, Type};
 use sync_spec::{BadRow, Contract, GivenType};
@@ -20,6 +22,8 @@ pub(crate) struct Terms {
     pub key: Vec<String>,
     /// Types that somebody gave, by field.
     pub declared: Vec<(String, GivenType)>,
+    /// Those of them that are the provider's word, which its own data may overrule while a column is new.
+    pub told: HashSet<String>,
 }
 
 impl Terms {
@@ -38,7 +42,7 @@ impl Terms {
                 (column.ty, column.settled) = (fresh(given), true);
             }
             column.declared = given.is_some_and(|given| is_of(column.ty, given));
-            if given.is_some() && !column.declared {
+            if given.is_some() && !column.declared && !self.told.contains(&column.field) {
                 kept.push(column.name.clone());
             }
         }

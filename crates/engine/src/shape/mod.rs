@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use sync_connectors::json::{self, JsonError, Value};
 use sync_core::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use sync_core::{RunId, Schema, Timestamp};
+use sync_core::{Digits, RunId, Schema, Timestamp, Type};
 use sync_spec::GivenType;
 
 use column::Column;
@@ -39,7 +39,7 @@ impl<'a> Rows<'a> {
 /// Values that were not stored quite as they were sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Altered {
-    /// Empty texts that became null because their column holds dates.
+    /// Empty texts that became null because their column holds dates, numbers or bools.
     pub emptied: u64,
     /// Texts with half a surrogate pair, which became U+FFFD.
     pub mended: u64,
@@ -63,8 +63,34 @@ pub(crate) struct Sample {
 struct Observed {
     field: String,
     seen: Seen,
-    /// Whether it is a decimal of which only the digits are to be found.
-    digits_only: bool,
+    /// Its numbers alone, where it is a decimal whose digits are to be found.
+    numbers: Option<Seen>,
+    /// How the type that the provider tells stands the test.
+    trial: Option<Trial>,
+}
+
+/// Values against the type that a provider tells.
+struct Trial {
+    ty: Type,
+    column: Column,
+    values: u64,
+    misfits: u64,
+}
+
+impl Trial {
+    /// Values that a told type may fail to hold, one in so many; those rows are set aside.
+    const ODD: u64 = 100;
+
+    fn take(&mut self, value: &Value<'_>) {
+        self.values += u64::from(*value != Value::Null);
+        let number = matches!(self.ty, Type::Decimal(38, 0)).then(|| Seen::of_number(value)).flatten();
+        self.misfits += u64::from(number.is_none() && self.column.append(value).is_err());
+    }
+
+    /// Whether the provider's word is another than its data.
+    fn failed(&self) -> bool {
+        self.misfits * Self::ODD > self.values
+    }
 }
 
 impl Sample {
@@ -80,10 +106,13 @@ impl Sample {
             if read.is_ok() {
                 for (name, value) in &values {
                     let place = self.place(name, terms);
-                    let observed = &mut self.fields[place];
-                    match observed.digits_only {
-                        true => observed.seen.take_digits(value),
-                        false => observed.seen.take(value),
+                    let Observed { seen, numbers, trial, .. } = &mut self.fields[place];
+                    seen.take(value);
+                    if let Some(numbers) = numbers {
+                        numbers.take_digits(value);
+                    }
+                    if let Some(trial) = trial {
+                        trial.take(value);
                     }
                 }
             }
@@ -95,8 +124,20 @@ impl Sample {
             return *place;
         }
         self.places.insert(name.to_owned(), self.fields.len());
-        let digits_only = terms.given(name) == Some(GivenType::Decimal);
-        self.fields.push(Observed { field: name.to_owned(), seen: Seen::default(), digits_only });
+        let given = terms.given(name);
+        let trial = given.filter(|_| terms.told.contains(name)).map(|given| {
+            let mut schema = Schema::default();
+            schema.add(name, judge::fresh(given), true, Digits::default());
+            schema.columns[0].declared = true;
+            Trial {
+                column: Column::new(&schema.columns[0], 0),
+                ty: judge::fresh(given),
+                values: 0,
+                misfits: 0,
+            }
+        });
+        let numbers = (given == Some(GivenType::Decimal)).then(Seen::default);
+        self.fields.push(Observed { field: name.to_owned(), seen: Seen::default(), numbers, trial });
         self.fields.len() - 1
     }
 
@@ -104,18 +145,26 @@ impl Sample {
     ///
     /// A field of the key is never found to be a date: should it give way to text one day, the keys that are
     /// stored would not read as they were sent, and rows would not be told apart by them. Types that somebody
-    /// gave are taken as they are, with the columns that no row has had yet at the end.
+    /// gave are taken as they are, with the columns that no row has had yet at the end; those that the provider tells
+    /// are, unless its own data says otherwise.
     pub(crate) fn pin(&self, terms: &Terms) -> Schema {
         let mut schema = Schema::default();
-        for Observed { field, seen, .. } in &self.fields {
-            add(&mut schema, field, seen, !terms.key.contains(field), terms);
+        for observed in &self.fields {
+            observed.add_to(&mut schema, !terms.key.contains(&observed.field), terms);
         }
-        for (field, _) in &terms.declared {
+        for (field, given) in &terms.declared {
             if schema.of_field(field).is_none() {
-                add(&mut schema, field, &Seen::default(), false, terms);
+                schema.add(field, judge::fresh(*given), true, Digits::default());
+                schema.columns.last_mut().expect("it was added").declared = true;
             }
         }
         schema
+    }
+
+    /// Fields that are not of the type that the provider tells.
+    pub(crate) fn not_as_told(&self) -> impl Iterator<Item = &str> {
+        let failed = |observed: &&Observed| observed.trial.as_ref().is_some_and(Trial::failed);
+        self.fields.iter().filter(failed).map(|observed| observed.field.as_str())
     }
 
     /// The schema with what these rows need on top: new columns at its end where they may come, wider types in
@@ -131,16 +180,18 @@ impl Sample {
         may_change: impl Fn(usize) -> bool,
     ) -> Schema {
         let mut wider = schema.clone();
-        for Observed { field, seen, digits_only } in &self.fields {
+        for observed in &self.fields {
+            let Observed { field, seen, numbers, .. } = observed;
             let Some(place) = wider.columns.iter().position(|c| c.field == *field) else {
                 if may_add {
-                    add(&mut wider, field, seen, false, terms);
+                    observed.add_to(&mut wider, false, terms);
                 }
                 continue;
             };
             let column = &mut wider.columns[place];
-            column.digits = column.digits.join(seen.digits());
-            if column.declared && *digits_only && may_change(place) {
+            let numbers = numbers.filter(|_| column.declared);
+            column.digits = column.digits.join(numbers.as_ref().unwrap_or(seen).digits());
+            if numbers.is_some() && may_change(place) {
                 column.ty = observe::decimal(column.digits);
             }
             if !seen.settled() || column.declared || !may_change(place) {
@@ -158,21 +209,21 @@ impl Sample {
     }
 }
 
-/// Adds a column: of the type that somebody gave, else of that which its values need.
-fn add(schema: &mut Schema, field: &str, seen: &Seen, dates: bool, terms: &Terms) {
-    let given = terms.given(field);
-    schema.add(
-        field,
-        match given {
-            Some(GivenType::Decimal) => observe::decimal(seen.digits()),
-            Some(given) => judge::fresh(given),
-            None => seen.ty(dates),
-        },
-        given.is_some() || seen.settled(),
-        seen.digits(),
-    );
-    if let Some(column) = schema.columns.last_mut() {
-        column.declared = given.is_some();
+impl Observed {
+    /// Adds its column: of the type that somebody gave, else of that which its values need.
+    fn add_to(&self, schema: &mut Schema, dates: bool, terms: &Terms) {
+        let given = terms.given(&self.field).filter(|_| !self.trial.as_ref().is_some_and(Trial::failed));
+        let (ty, digits) = match (given, &self.numbers) {
+            (Some(GivenType::Decimal), Some(numbers)) => {
+                (observe::decimal(numbers.digits()), numbers.digits())
+            }
+            (Some(given), _) => (judge::fresh(given), self.seen.digits()),
+            (None, _) => (self.seen.ty(dates), self.seen.digits()),
+        };
+        schema.add(&self.field, ty, given.is_some() || self.seen.settled(), digits);
+        if let Some(column) = schema.columns.last_mut() {
+            column.declared = given.is_some();
+        }
     }
 }
 

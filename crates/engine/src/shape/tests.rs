@@ -311,3 +311,34 @@ fn a_decimal_without_digits_changes_only_where_the_contract_lets_it() {
         "v decimal(38,1): 1.0\ntype_change 1: \"v\" is decimal(38,1), and this row has 0.25"
     );
 }
+
+#[test]
+fn what_a_provider_tells_counts_unless_its_own_data_says_otherwise() {
+    let told = |ty: &str, values: &str| {
+        let body = values_of_v(values);
+        let given =
+            if ty == "decimal" { GivenType::Decimal } else { GivenType::Exactly(ty.parse().expect(ty)) };
+        let terms = Terms {
+            declared: vec![("v".to_owned(), given)],
+            told: ["v".to_owned()].into(),
+            ..Terms::default()
+        };
+        let mut sample = Sample::default();
+        sample.take(&rows(&body, &ranges(&body)), &terms);
+        let column = sample.pin(&terms).columns.remove(0);
+        assert_eq!(sample.not_as_told().count(), usize::from(!column.declared));
+        format!("{}{}", column.ty, if column.declared { "" } else { ", found" })
+    };
+    assert_eq!(told("decimal", "\"1.25\" \"\" null 3"), "decimal(38,2)");
+    assert_eq!(told("decimal", "\"1.25\" \"x\""), "text, found");
+    assert_eq!(told("date", "\"2026-01-02\" \"\""), "date");
+    assert_eq!(told("date", "\"1767312000000\" \"1767312000001\""), "text, found");
+    assert_eq!(told("timestamp", "1767312000000"), "int, found");
+    assert_eq!(told("bool", "\"true\" false null"), "bool");
+    assert_eq!(told("text", "1 true [2]"), "text");
+    assert_eq!(told("int", "null null"), "int");
+    // One in a hundred may be odd; its row is set aside.
+    let (many, odd) = ("\"1\" ".repeat(150), "\"n/a\"");
+    assert_eq!(told("int", &format!("{many} {odd}")), "int");
+    assert_eq!(told("int", &format!("{many} {odd} {odd}")), "text, found");
+}

@@ -9,10 +9,13 @@ use tokio::sync::mpsc;
 use super::prepare::{Preparation, Prepared, sentence};
 use super::{Cost, Fetched, PageBooks, Part, Shaped};
 use crate::gate::Held;
-use crate::shape::{Altered, Decoder, Leniency, Outcome, Rows, Sample, Stopped};
+use crate::shape::{Altered, Aside, Decoder, Leniency, Outcome, Rows, Sample, Stopped};
 
 /// Rows that pin the types of a new table.
 const SAMPLE_ROWS: u64 = 1_000;
+
+/// How often the rows of a page are judged at most.
+const LOOKS: usize = 3;
 
 /// The decode stage of one stream.
 pub(super) struct Decode {
@@ -101,8 +104,17 @@ impl Decode {
 
     /// Pins the types that the rows so far need, and lets their pages go.
     fn pin(&mut self, to_write: &Queue) -> Result<(), Gone> {
-        let Some(sampling) = self.sample.take() else { return Ok(()) };
+        let Some(mut sampling) = self.sample.take() else { return Ok(()) };
         self.decoder.adopt(sampling.sample.pin(&self.with.terms));
+        let strange: Vec<_> = sampling.sample.not_as_told().collect();
+        if let Some((first, _)) = sampling.pages.first_mut().filter(|_| !strange.is_empty()) {
+            let message = format!(
+                "what the provider sends in {} is not of the type that its own metadata tells, so the type is found from \
+                 the data",
+                strange.join(", ")
+            );
+            first.page.notes.push(sync_core::Note::new("types_not_as_told", message));
+        }
         sampling.pages.into_iter().try_for_each(|(page, held)| self.decode(page, held, to_write))
     }
 
@@ -163,25 +175,36 @@ impl Decode {
                 dropped: 0,
             });
         }
-        let judged = self.decoder.judge(&page, &self.with.terms, prepared.page.number)?;
-        let kept: Vec<_> = judged.keep.iter().map(|index| ranges[*index].clone()).collect();
-        let page = rows(prepared, &kept);
-        let before = self.decoder.schema().clone();
-        self.decoder.adopt(self.decoder.widened(&page, &judged, &self.with.terms));
-        let Outcome::Fits(shaped) = self.decoder.decode(&page, judged.lenient) else {
-            unreachable!("the rows that land fit the schema that was made for them")
-        };
-        self.altered += shaped.altered;
-        let mut changes = evolved(&before, &shaped.schema, prepared.page.number);
-        changes.extend(judged.refused);
-        Ok(InColumns {
-            batch: shaped.batch,
-            schema: shaped.schema,
-            rows: judged.keep,
-            rejects: judged.aside.iter().map(|aside| prepared.reject(aside, &self.with)).collect(),
-            changes,
-            dropped: judged.dropped,
-        })
+        let mut kept: Vec<usize> = (0..ranges.len()).collect();
+        let (mut rejects, mut changes) = (Vec::new(), Vec::new());
+        // One look is enough, but for a column that is new and has a type that somebody gave: whether it holds the
+        // values shows once it is there.
+        for _ in 0..LOOKS {
+            let ranges: Vec<_> = kept.iter().map(|index| prepared.rows[*index].range.clone()).collect();
+            let page = rows(prepared, &ranges);
+            let judged = self.decoder.judge(&page, &self.with.terms, prepared.page.number);
+            let judged = judged.map_err(|mut stopped| {
+                stopped.why.row = kept[stopped.why.row];
+                stopped
+            })?;
+            for aside in &judged.aside {
+                rejects.push(prepared.reject(&Aside { row: kept[aside.row], ..aside.clone() }, &self.with));
+            }
+            kept = judged.keep.iter().map(|place| kept[*place]).collect();
+            let ranges: Vec<_> = judged.keep.iter().map(|place| ranges[*place].clone()).collect();
+            let page = rows(prepared, &ranges);
+            let before = self.decoder.schema().clone();
+            self.decoder.adopt(self.decoder.widened(&page, &judged, &self.with.terms));
+            changes.extend(evolved(&before, self.decoder.schema(), prepared.page.number));
+            changes.extend(judged.refused.clone());
+            let dropped = judged.dropped; // those of rows that were looked at before are among them
+            if let Outcome::Fits(shaped) = self.decoder.decode(&page, judged.lenient) {
+                self.altered += shaped.altered;
+                let (batch, schema) = (shaped.batch, shaped.schema);
+                return Ok(InColumns { batch, schema, rows: kept, rejects, changes, dropped });
+            }
+        }
+        unreachable!("the rows that land fit the schema that was made for them")
     }
 
     /// The terms end the stream at a row. The pages before its own stay committed.

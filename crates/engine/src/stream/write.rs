@@ -313,7 +313,8 @@ impl Writer {
         }
         if altered.emptied > 0 {
             let emptied = altered.emptied;
-            let message = format!("{emptied} empty texts in date columns were stored as null");
+            let message =
+                format!("{emptied} empty texts were stored as null, in columns of dates, numbers or bools");
             self.note(Note::new("empty_as_null", message));
         }
         if self.dropped > 0 {
