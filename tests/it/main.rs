@@ -19,6 +19,7 @@ mod oauth;
 mod readers;
 mod refusals;
 mod runs;
+mod seams;
 mod stage;
 mod storm;
 mod support;
