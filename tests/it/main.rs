@@ -16,6 +16,7 @@ mod kills;
 mod lifted;
 mod memory;
 mod oauth;
+mod providers;
 mod readers;
 mod refusals;
 mod runs;

@@ -75,7 +75,7 @@ fn flowlu_is_read_in_full_and_says_so() {
 #[test]
 fn every_stream_is_read_to_its_end() {
     let stage = Stage::new();
-    for (provider, least) in [("planhat", 26), ("flowlu", 26), ("hubplanner", 2)] {
+    for (provider, least) in [("planhat", 26), ("flowlu", 26)] {
         let file = format!("{provider}.yaml");
         stage.write(&file, &stage.four_lines(provider, "\"*\"", &format!("sqlite://./{provider}.db")));
         let report = stage.run(&[&file]);

@@ -14,10 +14,12 @@ use tokio::runtime::Runtime;
 use crate::support::{Said, said, sync_in};
 
 /// The secrets that the sandbox accepts, by the variables that pipelines of a stage name.
-pub const SECRETS: [(&str, &str); 3] = [
+pub const SECRETS: [(&str, &str); 5] = [
     ("PLANHAT_TOKEN", "planhat-sandbox-token"),
     ("FLOWLU_KEY", "flowlu-sandbox-key"),
     ("HUBPLANNER_KEY", "hubplanner.sandbox.key"),
+    ("HUBSPOT_TOKEN", "hubspot-sandbox-token"),
+    ("HUBNITY_KEY", "hbn_sandbox"),
 ];
 
 /// Sandbox, folder and binary.
@@ -68,6 +70,8 @@ impl Stage {
         let variable = match provider {
             "planhat" => "PLANHAT_TOKEN",
             "flowlu" => "FLOWLU_KEY",
+            "hubspot" => "HUBSPOT_TOKEN",
+            "hubnity" => "HUBNITY_KEY",
             _ => "HUBPLANNER_KEY",
         };
         let base_url = self.base_url(provider);

@@ -206,20 +206,14 @@ fn page_size(stream: &Stream, defaults: &Stream) -> Option<u64> {
     if own.and_then(|p| p.kind.as_ref()) == Some(&PaginateKind::None) {
         return None;
     }
-    let size = |p: &sync_spec::Paginate| p.size.as_ref().map(|(_, size)| *size);
+    let size = |p: &sync_spec::Paginate| p.size.as_ref().map(|size| size.rows);
     own.and_then(size).or_else(|| defaults.paginate.as_ref().and_then(size))
 }
 
 /// A template as it was written.
 fn template(template: &Template) -> String {
-    let root = |root: Root| match root {
-        Root::Config => "config",
-        Root::Secret => "secret",
-        Root::Body => "body",
-        Root::Headers => "headers",
-        Root::Status => "status",
-        Root::Columns => "columns?:comma",
-    };
+    // The only templates shown are base URLs, which look up settings alone.
+    let root = |root: Root| if root == Root::Config { "config" } else { "…" };
     let piece = |piece: &Piece| match piece {
         Piece::Text(text) => text.clone(),
         Piece::Hole(hole) if hole.path.0.is_empty() => format!("${{{}}}", root(hole.root)),

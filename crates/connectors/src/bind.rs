@@ -13,6 +13,7 @@ use crate::method::{Method, methods};
 use crate::plan::{Plan, holes_of};
 use crate::read::{Hands, ReadError, ReadOptions, Reader};
 use crate::request::{Settings, fill, setting};
+use crate::scope::Scope;
 use crate::types::{ProviderTypes, TypesFrom};
 
 /// A connector bound to settings. Cheap to clone.
@@ -79,9 +80,13 @@ impl Plan {
         let look_up = |hole: &Hole| setting(&config, hole);
         let headers = plain.filter_map(|(name, t)| Some((name.clone(), fill(t, look_up)?))).collect();
         let follow_redirects = self.redirects == Redirects::SameHost;
-        let settings = Settings { base, config, headers, follow_redirects, columns: None };
-        let rules = Arc::new(Rules::new(self, &settings));
+        let mut settings =
+            Settings { base, config, headers, follow_redirects, secret_parameters: Vec::new() };
         let methods = methods(self, &settings);
+        let signatures = methods.iter().flat_map(|method| &method.signatures);
+        let in_query = signatures.filter(|signature| signature.place == sync_core::Place::Query);
+        settings.secret_parameters = in_query.map(|signature| signature.name.clone()).collect();
+        let rules = Arc::new(Rules::new(self, &settings));
         Ok(Bound(Arc::new(Inner { plan: self.clone(), settings, methods, rules })))
     }
 
@@ -156,6 +161,10 @@ impl Bound {
         &self.0.plan
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
     /// The ways in which its requests can be signed, the usual one first; at least one.
     pub fn methods(&self) -> &[Method] {
         &self.0.methods
@@ -200,7 +209,8 @@ impl Bound {
     /// The request that tells whether a credential works, if the connector has one.
     pub fn check(&self) -> Option<Request> {
         let plan = self.0.plan.check.as_ref()?;
-        Some(plan.build(&self.0.settings, &[], Operation::Check))
+        let scope = Scope { stream: "check".to_owned(), ..Scope::default() };
+        plan.build(&self.0.settings, &scope, &[], &[], Operation::Check).ok()
     }
 
     /// Connector and host: whose budget its requests spend.
@@ -221,7 +231,7 @@ impl Bound {
         ask: Arc<dyn Ask>,
         hands: Hands,
     ) -> Result<Reader, ReadError> {
-        Reader::new(&self.0.plan, &self.0.settings, stream, options, ask, hands)
+        Reader::new(self, stream, options, ask, hands)
     }
 
     /// The types that the provider tells of a stream's columns. The error: it cannot be read.
@@ -232,7 +242,7 @@ impl Bound {
         ask: Arc<dyn Ask>,
         hands: Hands,
     ) -> Result<ProviderTypes, ReadError> {
-        from.fetch(self.0.plan.title(), &self.0.settings, memory, ask, hands).await
+        from.fetch(self, memory, ask, hands).await
     }
 }
 

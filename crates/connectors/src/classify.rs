@@ -6,12 +6,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use sync_core::{Classify, Operation, Outcome, Request, Response, Verdict};
-use sync_spec::{ErrorRule, FieldPath, Piece, Root, Template, Wait};
+use sync_core::{Classify, Method, Operation, Outcome, Request, Response, Verdict};
+use sync_spec::{ErrorRule, FieldPath, Parameter, Piece, Root, Template, Wait};
 
 use crate::condition::holds;
 use crate::json::{self, RowsError, Value};
-use crate::plan::{Address, Listing, Plan, is_for};
+use crate::plan::{Address, Lead, Listing, Plan, Trailing, is_for};
 use crate::request::Settings;
 
 /// The excerpt of a server's words, in characters.
@@ -29,34 +29,76 @@ pub(crate) struct Rules {
 /// What the pages of one path look like. Streams may share a path.
 #[derive(Debug)]
 struct Shape {
-    path: String,
+    method: Method,
+    /// The path in its pieces; what is none is a value of one segment.
+    path: Vec<Option<String>>,
+    stream: String,
     records: Vec<FieldPath>,
-    /// The paging parameter and its value on the first page.
-    first: Option<(String, u64)>,
+    /// Whether the body is JSON as it comes.
+    plain: bool,
+    first: First,
+}
+
+/// How the first page of a listing is told.
+#[derive(Debug)]
+enum First {
+    /// Every page is, or none can be told from it.
+    Always,
+    /// The paging parameter has this value.
+    Counter(String, u64),
+    /// The token is not there.
+    Without(Parameter),
+}
+
+impl Shape {
+    fn is_of(&self, request: &Request) -> bool {
+        self.method == request.method && follows(&self.path, request.url.path())
+    }
+}
+
+/// Whether a path is made of these pieces: constants, and values without a slash.
+fn follows(pieces: &[Option<String>], path: &str) -> bool {
+    match pieces.split_first() {
+        None => path.is_empty(),
+        Some((Some(constant), rest)) => {
+            path.strip_prefix(constant.as_str()).is_some_and(|path| follows(rest, path))
+        }
+        Some((None, rest)) => {
+            let end = path.find('/').unwrap_or(path.len());
+            (1..=end).rev().any(|length| path.is_char_boundary(length) && follows(rest, &path[length..]))
+        }
+    }
 }
 
 impl Rules {
     pub fn new(plan: &Plan, settings: &Settings) -> Self {
-        let shape = |stream: &crate::StreamPlan| {
-            let mut url = settings.base.clone();
-            url.set_path(&stream.request.path(settings)); // escaped as a request's path is
-            let first = match &stream.listing {
-                Listing::Whole => None,
-                Listing::Pages(paging) => Some(match &paging.address {
-                    Address::Page { param, first } => (param.clone(), *first),
-                    Address::Offset { param } => (param.clone(), 0),
-                }),
-            };
-            Shape { path: url.path().to_owned(), records: stream.records.clone(), first }
-        };
+        let shapes = plan.streams().iter().flat_map(|stream| {
+            stream.listings().map(|listing| Shape {
+                method: listing.request.method(),
+                path: listing.request.pattern(settings),
+                stream: stream.name.clone(),
+                records: listing.records.clone(),
+                plain: stream.rewrite.decode == sync_spec::Decode::Json && !stream.rewrite.gzip,
+                first: match &listing.listing {
+                    Listing::Pages(paging) => match &paging.address {
+                        Address::Page { param, first } => First::Counter(param.clone(), *first),
+                        Address::Offset { param } => First::Counter(param.clone(), 0),
+                    },
+                    Listing::Trail(Trailing { lead: Lead::Token { to, .. }, .. }) => {
+                        First::Without(to.clone())
+                    }
+                    Listing::Whole | Listing::Trail(_) => First::Always,
+                },
+            })
+        });
         let headers = &plan.rate_limit.headers;
         let retry_after = headers.retry_after.clone().unwrap_or_else(|| "retry-after".to_owned());
         let waits = std::iter::once(retry_after).chain(headers.reset.clone()).collect();
-        Self { errors: plan.errors.clone(), shapes: plan.streams().iter().map(shape).collect(), waits }
+        Self { errors: plan.errors.clone(), shapes: shapes.collect(), waits }
     }
 
     fn shape(&self, request: &Request) -> Option<&Shape> {
-        self.shapes.iter().find(|s| s.path == request.url.path())
+        self.shapes.iter().find(|s| s.is_of(request))
     }
 
     /// The check, or the page a listing begins with: an answer that says whether we are talking to the right
@@ -66,11 +108,18 @@ impl Rules {
             return true;
         }
         match self.shape(request).map(|s| &s.first) {
-            Some(Some((param, first))) => {
+            Some(First::Counter(param, first)) => {
                 let first = first.to_string();
                 request.url.query_pairs().any(|(name, value)| name == *param && value == first)
             }
-            Some(None) => true,
+            Some(First::Without(Parameter::Query(param))) => {
+                !request.url.query_pairs().any(|(n, _)| n == *param)
+            }
+            Some(First::Without(Parameter::Body(param))) => {
+                let body = request.body.as_ref().and_then(|body| std::str::from_utf8(&body.bytes).ok());
+                body.is_none_or(|body| json::get(body, std::slice::from_ref(param)).is_none())
+            }
+            Some(First::Always) => true,
             None => false,
         }
     }
@@ -105,6 +154,7 @@ impl Rules {
             return (verdict, Some(WEB_PAGE.to_owned()));
         }
         let found = match (request.operation, self.shape(request)) {
+            (Operation::Read, Some(shape)) if !shape.plain => Ok(()),
             (Operation::Read, Some(shape)) => json::glance(body, &shape.records),
             _ => match json::kind_of(body) {
                 found @ ("nothing" | "not JSON") => Err(RowsError::NoList(found)),
@@ -131,7 +181,10 @@ impl Classify for Rules {
         };
         let rule = self.errors.iter().find(matches);
         let (verdict, say) = match rule {
-            Some(rule) => (rule.is, rule.say.as_ref().map(|t| say(t, response, &body))),
+            Some(rule) => {
+                let stream = self.shape(request).map(|shape| shape.stream.as_str());
+                (rule.is, rule.say.as_ref().map(|t| say(t, response, &body, stream)))
+            }
             None => self.by_default(request, response, &body),
         };
         let wait = self.wait(rule.and_then(|rule| rule.wait.as_ref()), verdict, response);
@@ -203,7 +256,7 @@ pub(crate) fn look_up<'a>(response: &'a Response, body: &'a str, path: &[String]
 }
 
 /// The explanation with its holes filled; `?` where a value is missing.
-fn say(template: &Template, response: &Response, body: &str) -> String {
+fn say(template: &Template, response: &Response, body: &str, stream: Option<&str>) -> String {
     let mut text = String::new();
     for piece in &template.0 {
         let hole = match piece {
@@ -224,7 +277,8 @@ fn say(template: &Template, response: &Response, body: &str) -> String {
                 Value::Number(raw) | Value::Nested(raw) => Cow::Borrowed(raw),
                 Value::Text(text) => text,
             }),
-            Root::Config | Root::Secret | Root::Columns => None,
+            Root::Stream => stream.map(Cow::Borrowed),
+            _ => None,
         };
         text.push_str(&excerpt(value.as_deref().unwrap_or("?")));
     }

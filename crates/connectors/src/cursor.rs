@@ -35,6 +35,67 @@ pub(crate) enum Token {
     Second,
 }
 
+/// How moments are written into requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Pen {
+    /// ISO 8601, UTC, with as many decimals as the moment has.
+    #[default]
+    Iso,
+    /// The same with milliseconds.
+    IsoMs,
+    /// Seconds, or parts of one, since 1970: this many to the second.
+    Epoch { per_second: i64 },
+    /// `YYYY-MM-DD`.
+    Date,
+    /// By a strftime text.
+    Tokens(Vec<Token>),
+}
+
+impl Pen {
+    /// The pen for a format.
+    pub fn of(format: Option<&CursorFormat>) -> Self {
+        match format {
+            None | Some(CursorFormat::Iso) => Self::Iso,
+            Some(CursorFormat::IsoMs) => Self::IsoMs,
+            Some(CursorFormat::Epoch) => Self::Epoch { per_second: 1 },
+            Some(CursorFormat::EpochMs) => Self::Epoch { per_second: 1000 },
+            Some(CursorFormat::Date) => Self::Date,
+            Some(CursorFormat::Strftime(text)) => tokens(text).map_or(Self::Iso, Self::Tokens),
+        }
+    }
+
+    /// A moment, in microseconds; what is finer than the format goes, towards the past.
+    pub fn write(&self, micros: i64) -> serde_json::Value {
+        let iso = Timestamp::from_micros(micros).to_string(); // 2026-11-24T17:00:12.345678Z
+        match self {
+            Self::Iso if iso.ends_with(".000000Z") => format!("{}Z", &iso[..19]).into(),
+            Self::Iso => iso.into(),
+            Self::IsoMs => format!("{}Z", &iso[..23]).into(),
+            Self::Epoch { per_second } => micros.div_euclid(MICROS_PER_SECOND / per_second).into(),
+            Self::Date => iso[..10].into(),
+            Self::Tokens(tokens) => {
+                let mut text = String::new();
+                for token in tokens {
+                    let range = match token {
+                        Token::Literal(byte) => {
+                            text.push(char::from(*byte));
+                            continue;
+                        }
+                        Token::Year => 0..4,
+                        Token::Month => 5..7,
+                        Token::Day => 8..10,
+                        Token::Hour => 11..13,
+                        Token::Minute => 14..16,
+                        Token::Second => 17..19,
+                    };
+                    text.push_str(&iso[range]);
+                }
+                text.into()
+            }
+        }
+    }
+}
+
 impl Format {
     /// Compiles a format. Without one it is ISO 8601. The error continues a sentence about it.
     pub fn new(format: Option<&CursorFormat>) -> Result<Self, String> {

@@ -16,12 +16,12 @@ use sync_core::Note;
 use sync_spec::StopRule;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::plan::{Address, Listing};
+use crate::plan::{Address, Paging};
 
 /// No listing has more pages than this; one that does repeats itself in a way we did not see.
-const PAGES_MAX: u64 = 1_000_000;
+pub(crate) const PAGES_MAX: u64 = 1_000_000;
 /// A page is not asked to be smaller than this.
-const SIZE_MIN: u64 = 50;
+pub(crate) const SIZE_MIN: u64 = 50;
 /// How often the place where a listing goes on is looked for before the order is called unstable.
 const TRIES_MAX: u64 = 3;
 
@@ -74,6 +74,12 @@ pub(crate) enum Broken {
     Repeats,
     /// It does not end.
     Endless,
+    /// It says that it goes on at the place where it is.
+    Stuck,
+    /// Its rows do not come in the order that it was asked for.
+    Unsorted,
+    /// It gives so many rows at most, and has more.
+    Ceiling(u64),
 }
 
 /// What of a walk is kept in a resume point: the last page handed out, and what was learned.
@@ -127,6 +133,10 @@ pub(crate) struct Walk {
     anchor: Option<(u128, u64)>,
     /// How often that page came by again.
     seen_again: u32,
+    /// Rows that the listing gives at most.
+    ceiling: Option<u64>,
+    /// Whether a page had more rows than were asked for: perhaps the size is ignored, perhaps all paging is.
+    oversize: bool,
     notes: Vec<Note>,
 }
 
@@ -168,22 +178,27 @@ struct LastPage {
 }
 
 impl Walk {
-    pub fn new(listing: &Listing) -> Self {
-        let (way, stop, size) = match listing {
-            Listing::Whole => (Way::Whole, Stop::Empty, None),
-            Listing::Pages(paging) => {
-                let way = match paging.address {
-                    Address::Page { first, .. } => Way::Page { first },
-                    Address::Offset { .. } => Way::Offset,
-                };
-                let stop = match paging.stop {
-                    StopRule::Short => Stop::Short,
-                    StopRule::Empty => Stop::Empty,
-                    StopRule::Total(_) => Stop::Total,
-                };
-                (way, stop, paging.size.as_ref().map(|(_, size)| *size))
-            }
+    /// A listing of one answer.
+    pub fn whole() -> Self {
+        Self::of(Way::Whole, Stop::Empty, None)
+    }
+
+    /// A listing in pages that are counted.
+    pub fn new(paging: &Paging) -> Self {
+        let way = match paging.address {
+            Address::Page { first, .. } => Way::Page { first },
+            Address::Offset { .. } => Way::Offset,
         };
+        let stop = match paging.stop {
+            StopRule::Short => Stop::Short,
+            StopRule::Empty | StopRule::Absent(_) => Stop::Empty,
+            StopRule::Total(_) => Stop::Total,
+        };
+        let walk = Self::of(way, stop, paging.size.as_ref().map(|size| size.rows));
+        Self { ceiling: paging.ceiling.map(|ceiling| ceiling.rows), ..walk }
+    }
+
+    fn of(way: Way, stop: Stop, size: Option<u64>) -> Self {
         Self {
             way,
             stop,
@@ -203,6 +218,8 @@ impl Walk {
             pages: 0,
             anchor: None,
             seen_again: 0,
+            ceiling: None,
+            oversize: false,
             notes: Vec::new(),
         }
     }
@@ -351,6 +368,13 @@ impl Walk {
         if self.pages > PAGES_MAX {
             return Turn::Fail(Broken::Endless);
         }
+        self.look_at_size(ids.len() as u64);
+        if let Some(most) = self.ceiling.filter(|most| self.received + ids.len() as u64 >= *most)
+            && !ids.is_empty()
+            && !self.is_over(ids.len(), total)
+        {
+            return Turn::Fail(Broken::Ceiling(most));
+        }
         match (self.way, &self.phase) {
             (Way::Whole, _) if self.last.is_some() => Turn::End,
             (Way::Whole, _) => self.deliver(at, ids, vec![Mark::Fresh; ids.len()], true, false),
@@ -397,6 +421,17 @@ impl Walk {
         self.deliver(at, ids, marks, last, false)
     }
 
+    /// A page with more rows than were asked for is told: the server does not heed the size, and perhaps no paging.
+    fn look_at_size(&mut self, rows: u64) {
+        if let Some(size) = self.size.filter(|size| rows > *size && !self.oversize) {
+            self.oversize = true;
+            let message = format!(
+                "{size} rows a page were asked for and {rows} came: the provider does not heed the size"
+            );
+            self.note("page_too_large", &message);
+        }
+    }
+
     /// A page by its number.
     fn numbered(&mut self, at: u64, ids: &[u128], total: Option<u64>) -> Turn {
         if ids.is_empty() {
@@ -407,6 +442,14 @@ impl Walk {
         let whole = self.heed_total && self.total == Some(self.received);
         if whole && self.stop == Stop::Total && !marks.contains(&Mark::Fresh) {
             return Turn::End; // past its end, this server gives the last page once more
+        }
+        if self.oversize && self.pages == 2 && self.is_last_again(ids) {
+            // All of it came at once, and comes again whatever page is asked for.
+            self.note(
+                "paging_ignored",
+                "the provider gives the whole listing in one answer, whatever page is asked for",
+            );
+            return Turn::End;
         }
         if self.is_cycle(ids) || (!resized && !marks.contains(&Mark::Fresh)) {
             return Turn::Fail(Broken::Repeats);
@@ -460,6 +503,13 @@ impl Walk {
                 let mut marks = vec![Mark::Fresh; ids.len()];
                 marks[0] = Mark::Overlap;
                 self.arrive(at, ids, marks, total, false)
+            }
+            _ if self.oversize && self.pages == 2 && self.is_last_again(ids) => {
+                self.note(
+                    "paging_ignored",
+                    "the provider gives the whole listing in one answer, whatever offset is asked for",
+                );
+                Turn::End
             }
             _ if ids.is_empty() || self.is_last_again(ids) => {
                 self.phase = Phase::Exact { again: false };

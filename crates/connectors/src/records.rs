@@ -80,9 +80,23 @@ impl Shape {
         self.picks.iter().filter_map(|path| path.0.first()).map(String::as_str)
     }
 
+    /// The number of all rows, as an answer says.
+    pub fn total(&self, body: &str) -> Option<u64> {
+        self.totals.iter().find_map(|path| count(json::get(body, &path.0)?))
+    }
+
     /// Finds the rows of a page.
     pub fn sheet(&self, body: &str) -> Result<Sheet, RowsError> {
-        let rows = json::rows(body, &self.records)?;
+        Ok(Sheet { total: self.total(body), ..self.rows_at(body, &self.records)? })
+    }
+
+    /// The rows of a text that is a list of them, whatever the answer was.
+    pub fn rows_in(&self, list: &str) -> Result<Sheet, RowsError> {
+        self.rows_at(list, &[])
+    }
+
+    fn rows_at(&self, body: &str, records: &[FieldPath]) -> Result<Sheet, RowsError> {
+        let rows = json::rows(body, records)?;
         let mut sheet = Sheet { ids: Vec::with_capacity(rows.len()), ..Sheet::default() };
         let (mut values, mut buffer) = (Vec::new(), Vec::new());
         for range in &rows {
@@ -97,7 +111,6 @@ impl Shape {
                 sheet.keyless.push(sheet.ids.len() - 1);
             }
         }
-        sheet.total = self.totals.iter().find_map(|path| count(json::get(body, &path.0)?));
         sheet.rows = rows;
         Ok(sheet)
     }

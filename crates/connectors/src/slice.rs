@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sync_core::{Note, ResumePoint, SavedCursor, Timestamp};
 
+use crate::course::Milestone;
 use crate::cursor::{Format, Saved};
-use crate::paginate::{Mark, Mileage};
+use crate::paginate::Mark;
 use crate::records::Sheet;
+use crate::route::Place;
 
 /// The order a listing is read in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,10 +35,33 @@ pub(crate) struct Tracker {
     pub before: Option<Saved>,
 }
 
+/// Which rows of the listing that is being read are new, and what they tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gate {
+    /// Rows that changed before it are left out.
+    pub bound: Option<i64>,
+    /// Whether rows that do not say when they changed are left out, once all rows were read.
+    pub skip_nulls: bool,
+    /// Whether its values are those that the cursor saves.
+    pub counts: bool,
+}
+
+/// What is saved at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// How far changes were seen.
+    Seen,
+    /// When reading began: all rows were read, whatever they say about changes.
+    Began,
+    /// The end of the last window, in microseconds.
+    Window(i64),
+}
+
 /// One slice.
 #[derive(Clone, Debug)]
 pub(crate) struct Slice {
     pub order: Order,
+    pub gate: Gate,
     pub tracker: Option<Tracker>,
     /// Pages handed out.
     pub number: u64,
@@ -72,7 +97,10 @@ pub(crate) struct Resume {
     moment: Option<Timestamp>,
     began: Option<Timestamp>,
     greatest: Option<i64>,
-    pub walk: Mileage,
+    pub walk: Option<Milestone>,
+    /// Which of the listings that make up the stream it is in; absent where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 impl Resume {
@@ -86,8 +114,10 @@ impl Resume {
 
 impl Slice {
     pub fn new(order: Order, tracker: Option<Tracker>, left: Option<u64>) -> Self {
+        let bound = tracker.as_ref().and_then(|t| t.bound);
         Self {
             order,
+            gate: Gate { bound, skip_nulls: false, counts: true },
             tracker,
             number: 0,
             left,
@@ -107,7 +137,7 @@ impl Slice {
         self.greatest = from.greatest;
     }
 
-    pub fn resume_point(&self, walk: Mileage) -> ResumePoint {
+    pub fn resume_point(&self, walk: Option<Milestone>, place: Option<Place>) -> ResumePoint {
         let resume = Resume {
             form: Resume::FORM,
             order: self.order,
@@ -116,8 +146,15 @@ impl Slice {
             began: self.began,
             greatest: self.greatest,
             walk,
+            place,
         };
         ResumePoint(serde_json::to_value(resume).expect("texts and numbers are JSON"))
+    }
+
+    /// Another listing of the same slice begins.
+    pub fn turn_to(&mut self, order: Order, gate: Gate) {
+        (self.order, self.gate) = (order, gate);
+        (self.last_value, self.below) = (None, false);
     }
 
     /// The slice begins again. Its moment and the greatest value stay: both still hold.
@@ -143,7 +180,12 @@ impl Slice {
         // Rows that came in on top begin anew, but only where the listing is known to have moved.
         let mut before = self.last_value.filter(|_| !moved);
         for moment in moments {
-            let Some(moment) = *moment else { return Err("a row does not say when it changed") };
+            let Some(moment) = *moment else {
+                if self.gate.skip_nulls {
+                    continue;
+                }
+                return Err("a row does not say when it changed");
+            };
             if before.is_some_and(|before| moment > before) {
                 return Err("rows did not come in the order that was asked for");
             }
@@ -156,10 +198,12 @@ impl Slice {
     /// Decides what happens to each row of a page, and enters it.
     pub fn sort(&mut self, sheet: &Sheet, marks: &[Mark]) -> Sorted {
         let mut sorted = Sorted::default();
-        let bound = self.tracker.as_ref().and_then(|t| t.bound);
+        let Gate { bound, skip_nulls, counts } = self.gate;
         for (index, mark) in marks.iter().enumerate() {
             let moment = sheet.moments.get(index).copied().flatten();
-            self.greatest = self.greatest.max(moment.filter(|moment| self.plausible(*moment)));
+            if counts {
+                self.greatest = self.greatest.max(moment.filter(|moment| self.plausible(*moment)));
+            }
             sorted.fetched += u64::from(*mark != Mark::Overlap);
             match mark {
                 Mark::Overlap => continue,
@@ -169,7 +213,11 @@ impl Slice {
                 }
                 Mark::Fresh => {}
             }
-            let old = matches!((bound, moment), (Some(bound), Some(moment)) if moment < bound);
+            let old = match (bound, moment) {
+                (Some(bound), Some(moment)) => moment < bound,
+                (Some(_), None) => skip_nulls && !sheet.moments.is_empty(),
+                (None, _) => false,
+            };
             let unwanted = sheet.kept.get(index) == Some(&false);
             if old || unwanted || self.left == Some(0) {
                 sorted.filtered += 1;
@@ -196,9 +244,10 @@ impl Slice {
         if self.order == Order::Stable {
             return false;
         }
-        let bound = self.tracker.as_ref().and_then(|t| t.bound);
+        let bound = self.gate.bound;
         let below = matches!((self.last_value, bound), (Some(last), Some(bound)) if last < bound);
-        below && std::mem::replace(&mut self.below, true)
+        // A second listing is sorted by what never changes, such as the time of creation: nothing is out of its place.
+        below && (!self.gate.counts || std::mem::replace(&mut self.below, true))
     }
 
     /// The cursor's field, if rows came and none had a value in it.
@@ -208,13 +257,24 @@ impl Slice {
     }
 
     /// Where the next slice begins, after this one was read to its end.
-    pub fn cursor(&self, now: Timestamp) -> Option<SavedCursor> {
+    pub fn cursor(&self, now: Timestamp, ending: Ending) -> Option<SavedCursor> {
         let tracker = self.tracker.as_ref()?;
         let zoned = tracker.format.zoned();
         let before = tracker.before.as_ref();
-        let Some(greatest) = self.greatest else { return before.map(Saved::write) };
+        // A moment of ours can be compared with values that name their zone alone.
+        let ending = if zoned { ending } else { Ending::Seen };
+        let greatest = match ending {
+            Ending::Seen => self.greatest,
+            Ending::Began => self.moment.map(Timestamp::micros),
+            Ending::Window(end) => Some(end),
+        };
+        let Some(greatest) = greatest else { return before.map(Saved::write) };
         let hold_back = i64::try_from(tracker.hold_back.as_micros()).unwrap_or(i64::MAX);
+        // The end of a window has been held back already, by our clock; by the provider's it may still be too late.
         let seen = match self.moment {
+            Some(moment) if matches!(ending, Ending::Window(_)) => {
+                greatest.saturating_add(hold_back).min(moment.micros())
+            }
             // A change that the provider stamps later than we began to read may be one we passed already.
             Some(moment) if zoned => greatest.min(moment.micros()),
             _ => greatest,
@@ -300,7 +360,7 @@ mod tests {
             slice.clocks(Some(Timestamp::from_micros(date)), Timestamp::from_micros(5));
             slice.clocks(Some(Timestamp::from_micros(date * 100)), Timestamp::from_micros(500));
             slice.greatest = greatest;
-            let saved = slice.cursor(Timestamp::from_micros(1000 * SECOND));
+            let saved = slice.cursor(Timestamp::from_micros(1000 * SECOND), Ending::Seen);
             assert_eq!(saved.and_then(|s| Saved::read(&s)?.micros(true)), expect);
         }
         check(Some(100 * SECOND), 200 * SECOND, None, Some(98 * SECOND));
@@ -317,7 +377,8 @@ mod tests {
         let mut slice = Slice::new(Order::Stable, Some(tracker(format.clone(), None, None)), None);
         slice.clocks(Some(Timestamp::from_micros(1)), Timestamp::from_micros(10 * SECOND));
         slice.greatest = Some(500 * SECOND);
-        let saved = slice.cursor(Timestamp::from_micros(70 * SECOND)).expect("a value was seen");
+        let saved =
+            slice.cursor(Timestamp::from_micros(70 * SECOND), Ending::Seen).expect("a value was seen");
         let (found, _, note) = bound(Some(&saved), "at", &format, None, Duration::from_secs(100));
         assert_eq!((found, note), (Some((498 - 100 - 60) * SECOND), None));
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use sync_core::{Ask, Kind};
 use sync_spec::{FieldPath, GivenType};
 
+use crate::Bound;
 use crate::json::{self, Value};
 use crate::plan::StreamPlan;
 use crate::read::{Hands, Page, ReadError, ReadOptions, Reader, Step};
-use crate::request::Settings;
 
 /// Where a provider tells the types of a stream's columns.
 #[derive(Clone, Debug)]
@@ -45,8 +45,7 @@ impl TypesFrom {
 
     pub(crate) async fn fetch(
         &self,
-        title: &str,
-        settings: &Settings,
+        bound: &Bound,
         memory: usize,
         ask: Arc<dyn Ask>,
         hands: Hands,
@@ -62,8 +61,10 @@ impl TypesFrom {
             listing_only: true,
             limit: None,
             columns: None,
+            window: None,
+            census: false,
         };
-        let mut reader = Reader::over(title, settings, &self.listing, options, ask, hands)?;
+        let mut reader = Reader::over(bound, &self.listing, options, ask, hands)?;
         let mut types = ProviderTypes::default();
         loop {
             match reader.next().await {
@@ -153,7 +154,7 @@ streams:
         // The listing of fields inherits nothing of the defaults of streams.
         let listing = &deals.types_from.as_ref().expect("types").listing;
         assert!(listing.mold.is_idle() && listing.types_from.is_none());
-        assert_eq!(listing.listing, crate::plan::Listing::Whole);
+        assert_eq!(listing.main.listing, crate::plan::Listing::Whole);
         assert!(owners.mold.is_idle() && owners.types_from.is_none());
     }
 

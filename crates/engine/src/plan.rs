@@ -59,6 +59,10 @@ pub(crate) struct StreamRun {
     pub types_from: Option<TypesFrom>,
     /// What a write does.
     pub disposition: Disposition,
+    /// How much time is asked for at once, where the pipeline says so.
+    pub window: Option<std::time::Duration>,
+    /// Whether deletions are found by what a complete listing has no more.
+    pub census: bool,
 }
 
 /// Where the provider tells types of fields.
@@ -349,7 +353,47 @@ fn stream_of(
         complaints,
     );
     let name = word.name.to_owned();
-    Some(StreamRun { name, named: word.named, key, cursor, columns, types_from, disposition })
+    let window = word.options.backfill.as_ref().and_then(|backfill| backfill.value.chunk);
+    let census = census_of(pipeline, stream, word, &key, disposition, complaints);
+    Some(StreamRun { name, named: word.named, key, cursor, columns, types_from, disposition, window, census })
+}
+
+/// Whether deletions are to be found by what a complete listing has no more, and can be.
+fn census_of(
+    pipeline: &spec::Pipeline,
+    stream: &StreamPlan,
+    word: &Word<'_>,
+    key: &[String],
+    disposition: Disposition,
+    complaints: &mut Complaints,
+) -> bool {
+    let own = word.options.deletes.as_ref();
+    let written = own.or(pipeline.defaults.deletes.as_ref());
+    let Some(deletes) = written.filter(|deletes| deletes.value.detect.is_some()) else { return false };
+    let server = stream.cursor.as_ref().is_some_and(|cursor| cursor.mode == spec::CursorMode::Server);
+    let (message, help) = if server {
+        (
+            "is asked for its changes, so what is missing from an answer tells nothing",
+            "leave `detect` out, or write `replace`",
+        )
+    } else if key.is_empty() {
+        ("has no primary key, so nobody can be missed", "give it a `primary_key`, or write `replace`")
+    } else {
+        // Under replace a table is what the listing is, and nothing needs to be found.
+        return disposition != Disposition::Replace;
+    };
+    if own.is_some() {
+        complaints.add(deletes.span, format!("`{}` {message}", word.name), Some(help.into()));
+    }
+    false
+}
+
+fn mode_word(mode: spec::CursorMode) -> &'static str {
+    match mode {
+        spec::CursorMode::Client => "client",
+        spec::CursorMode::Server => "server",
+        spec::CursorMode::Feed => "feed",
+    }
 }
 
 fn cursor_of(
@@ -373,7 +417,34 @@ fn cursor_of(
         }
         return None;
     };
+    if let Some(cursor) = &word.options.cursor {
+        if let Some(mode) = cursor.value.mode.filter(|mode| *mode != own.mode) {
+            let message =
+                format!("the changes of `{}` are not told by `mode: {}`", word.name, mode_word(mode));
+            let help = format!("its connector says `{}`; leave `mode` out", mode_word(own.mode));
+            complaints.add(cursor.span, message, Some(help));
+        }
+        let server = own.mode == spec::CursorMode::Server;
+        if let Some(field) = cursor.value.field.as_ref().filter(|field| server && field.0 != own.field) {
+            let message =
+                format!("the provider compares `{}` of `{}`, not `{field}`", own.field.join("."), word.name);
+            complaints.add(cursor.span, message, Some("leave `field` out".into()));
+        }
+    }
+    let backfill = word.options.backfill.as_ref();
+    if let Some(backfill) = backfill.filter(|_| !stream.windowed()) {
+        let message = format!(
+            "the API does not give `{}` by periods of time, so its past cannot be read in pieces",
+            word.name
+        );
+        complaints.add(
+            backfill.span,
+            message,
+            Some("write `cursor: { start: … }` for where a first read begins".into()),
+        );
+    }
     let start = written.into_iter().flatten().find_map(|c| c.value.start.as_ref());
+    let start = backfill.map(|backfill| &backfill.value.from).or(start);
     let lookback = written.into_iter().flatten().find_map(|c| c.value.lookback);
     Some(CursorOptions {
         field: first(|c| c.field.clone()).map_or_else(|| own.field.clone(), |path| path.0),

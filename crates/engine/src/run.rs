@@ -90,7 +90,7 @@ async fn all_streams(context: &Context<'_>, at_once: usize) -> Vec<StreamReport>
             let begun = begun.or_else(|| context.hands.stop.asked().then(stopped));
             let report = match begun {
                 Some(problem) => stream::empty_report(&stream, Some(problem)),
-                None => stream::run(context, &stream).await,
+                None => Box::pin(stream::run(context, &stream)).await, // large, and there are many
             };
             if let Some(problem) = report.error.as_ref().filter(|p| concerns_all(p)) {
                 shared.lock().expect("nobody panics with it").get_or_insert_with(|| problem.clone());

@@ -4,6 +4,7 @@
 //! asynchronous; decoding and writing block, so each has a thread. What a stage has to say travels with the
 //! pages, in order: an error of the reader arrives after every page that came before it was committed.
 
+mod census;
 mod decode;
 mod prepare;
 mod write;
@@ -178,6 +179,8 @@ struct Opened {
     reader: Reader,
     writer: write::Writer,
     schema: Option<Schema>,
+    /// Whether it goes on in the middle of a listing.
+    goes_on: bool,
 }
 
 /// A twelfth of the stream's bytes may be under way to us, a sixth may wait between the stages, and the sink
@@ -236,6 +239,7 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
         true => Checkpoint { cursor: None, resume: None, pages: 0, slice: Share::default(), ..c },
         false => c,
     });
+    let goes_on = saved.as_ref().is_some_and(|c| c.resume.is_some()) && !limited;
     let options = ReadOptions {
         key: stream.key.clone(),
         cursor: stream.cursor.clone(),
@@ -247,6 +251,8 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
         listing_only: whole,
         limit: context.options.limit,
         columns: stream.columns.wanted.clone(),
+        window: stream.window,
+        census: stream.census,
     };
     let reader = context
         .plan
@@ -266,7 +272,7 @@ async fn open(context: &Context<'_>, stream: &StreamRun) -> Result<Opened, Probl
     for note in notes {
         writer.note(note);
     }
-    Ok(Opened { table, reader, writer, schema })
+    Ok(Opened { table, reader, writer, schema, goes_on })
 }
 
 /// Rows that landed under other words about their columns stay as they are, which somebody should know.
@@ -298,7 +304,7 @@ fn another_key(stream: &StreamRun, before: &[String]) -> Problem {
 }
 
 async fn pull(context: &Context<'_>, stream: &StreamRun, opened: Opened) -> StreamReport {
-    let Opened { table, reader, writer, schema } = opened;
+    let Opened { table, reader, writer, schema, goes_on } = opened;
     let (_, waiting, _) = shares(context.memory);
     let gate = Gate::new(waiting);
     let (to_decode, from_fetch) = mpsc::channel(QUEUE_PAGES);
@@ -314,7 +320,8 @@ async fn pull(context: &Context<'_>, stream: &StreamRun, opened: Opened) -> Stre
             requests: page.requests,
         });
     };
-    fetch(reader, &gate, &to_decode, seen).await;
+    let mut census = census::Census::of(context, stream, goes_on);
+    fetch(reader, &gate, &to_decode, &mut census, seen).await;
     drop(to_decode);
     let _ = decoding.await; // a panic in there closes its queue, and the writer reports that
     match writing.await {
@@ -342,7 +349,13 @@ pub(crate) fn preparation(context: &Context<'_>, stream: &StreamRun) -> Preparat
 }
 
 /// The fetch stage: pages as long as there is room and somebody takes them.
-async fn fetch(mut reader: Reader, gate: &Gate, to_decode: &mpsc::Sender<Fetched>, seen: impl Fn(&Page)) {
+async fn fetch(
+    mut reader: Reader,
+    gate: &Gate,
+    to_decode: &mpsc::Sender<Fetched>,
+    census: &mut Option<census::Census>,
+    seen: impl Fn(&Page),
+) {
     loop {
         tokio::select! {
             () = gate.room() => {}
@@ -351,11 +364,42 @@ async fn fetch(mut reader: Reader, gate: &Gate, to_decode: &mpsc::Sender<Fetched
         let (fetched, last) = match reader.next().await {
             Ok(Step::Page(page)) => {
                 seen(&page);
+                if let Some(problem) = census.as_mut().and_then(|census| census.saw(&page)) {
+                    let _ = to_decode.send(Fetched::Failed(problem)).await;
+                    return;
+                }
                 let held = gate.hold(page.body.len());
                 (Fetched::Page(page, held), false)
             }
-            Ok(Step::Restart { why }) => (Fetched::Restart(why), false),
-            Ok(Step::End(end)) => (Fetched::End(end), true),
+            Ok(Step::Restart { why }) => {
+                if let Some(problem) = census.as_mut().and_then(census::Census::begins_again) {
+                    let _ = to_decode.send(Fetched::Failed(problem)).await;
+                    return;
+                }
+                (Fetched::Restart(why), false)
+            }
+            Ok(Step::End(end)) => {
+                if end.full_listing
+                    && let Some(census) = census
+                {
+                    loop {
+                        match census.missed() {
+                            Ok(None) => break,
+                            Ok(Some(page)) => {
+                                let held = gate.hold(page.body.len());
+                                if to_decode.send(Fetched::Page(page, held)).await.is_err() {
+                                    return;
+                                }
+                            }
+                            Err(problem) => {
+                                let _ = to_decode.send(Fetched::Failed(problem)).await;
+                                return;
+                            }
+                        }
+                    }
+                }
+                (Fetched::End(end), true)
+            }
             Err(error) => (Fetched::Failed(error), true),
         };
         if to_decode.send(fetched).await.is_err() || last {

@@ -148,6 +148,8 @@ pub(crate) enum Make {
     Created,
     /// When it was last changed.
     Updated,
+    /// The same; null in every third row that was never changed.
+    Changed,
     /// The same by the provider's second clock.
     UpdatedSecond,
     /// The same two as local time without a zone.
@@ -236,7 +238,7 @@ impl Field {
             | Make::TextId
             | Make::Created
             | Make::LocalCreated => Some(By::Id),
-            Make::Updated | Make::UpdatedSecond | Make::LocalUpdated => Some(By::Updated),
+            Make::Updated | Make::UpdatedSecond | Make::LocalUpdated | Make::Changed => Some(By::Updated),
             _ => None,
         }
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::field::Row;
 use crate::ink::{Ink, http_date};
-use crate::listing::Wish;
+use crate::listing::{Found, Wish};
 use crate::options::Reset;
 use crate::request::{Page, Request};
 use crate::sandbox::Sandbox;
@@ -79,26 +80,36 @@ fn route(sandbox: &Sandbox, request: &Request) -> Page {
     }
     let missing = || error(404, "Not found", "NOT_FOUND", &json!({}));
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+    let searched = path.last() == Some(&"search");
+    let whole = if searched { path[..path.len() - 1].join("/") } else { path.join("/") };
     let (name, id) = match path[..] {
-        [name] => (name, None),
-        [name, id] => (name, Some(id)),
-        _ => return missing(),
+        [name, id] if !searched && Provider::Hubplanner.listed(&whole).is_none() => (name, Some(id)),
+        _ => (whole.as_str(), None),
     };
     let Some((index, stream)) = Provider::Hubplanner.listed(name) else { return missing() };
-    if request.incoming.method != "GET" {
-        return error(403, "The key is read only", "FORBIDDEN", &json!({}));
+    match (request.incoming.method.as_str(), searched) {
+        // Milestones have no list, only a search for all.
+        ("GET", false) if stream.path == "milestone" && id.is_none() => return missing(),
+        ("GET", false) | ("POST", true) => {}
+        ("GET", true) => return missing(),
+        _ => return error(403, "The key is read only", "FORBIDDEN", &json!({})),
     }
     if sandbox.options.forbidden.iter().any(|name| name == stream.name) {
         return error(403, "Extension is not active", "EXTENSION_IS_NOT_ACTIVE", &json!({}));
     }
     match id {
         Some(id) => get(sandbox, index, stream, id).unwrap_or_else(missing),
+        None if searched => search(sandbox, index, stream, request).unwrap_or_else(|refused| refused),
         None => list(sandbox, index, stream, request).unwrap_or_else(|refused| refused),
     }
 }
 
-fn list(sandbox: &Sandbox, index: usize, stream: &Stream, request: &Request) -> Result<Page, Page> {
-    let assertion = |name: &str| error(400, "Bad request", "PROPERTY_ASSERTION_ERROR", &json!(name));
+fn assertion(name: &str) -> Page {
+    error(400, "Bad request", "PROPERTY_ASSERTION_ERROR", &json!(name))
+}
+
+/// Where a page begins, and how many rows it has at most.
+fn paging(stream: &Stream, request: &Request) -> Result<(u64, u64), Page> {
     let number = |name: &str, default: u64| match request.param(name) {
         None => Ok(default),
         Some(text) => text.parse::<u64>().map_err(|_| assertion(name)),
@@ -107,7 +118,68 @@ fn list(sandbox: &Sandbox, index: usize, stream: &Stream, request: &Request) -> 
     if request.param("limit").is_some() && !(1..=stream.page_max).contains(&limit) {
         return Err(assertion("limit"));
     }
-    let offset = number("page", 0)?.saturating_mul(limit);
+    Ok((number("page", 0)?.saturating_mul(limit), limit))
+}
+
+/// A search by time of change or of deletion. Rows without a time of change stand first in its order, and pass no filter
+/// on it. A field that cannot be searched is an error.
+fn search(sandbox: &Sandbox, index: usize, stream: &Stream, request: &Request) -> Result<Page, Page> {
+    let (offset, limit) = paging(stream, request)?;
+    let body: serde_json::Value =
+        serde_json::from_slice(&request.incoming.body).map_err(|_| assertion("body"))?;
+    let searched = matches!(stream.path, "booking" | "timeentry");
+    let known = |name: &str| match name {
+        "updatedDate" => searched,
+        "deleted" | "deletedDate" => stream.path == "booking",
+        _ => false,
+    };
+    let fields = body.as_object().ok_or_else(|| assertion("body"))?;
+    if let Some(strange) = fields.keys().find(|name| !known(name)) {
+        return Err(error(
+            400,
+            "Bad request",
+            &format!("should not contains property [\"{strange}\"]"),
+            &json!({}),
+        ));
+    }
+    let since = |name: &str| -> Result<Option<i64>, Page> {
+        match &body[name]["$gte"] {
+            serde_json::Value::Null => Ok(None),
+            value => {
+                let moment = value.as_str().and_then(|text| sync_core::parse_timestamp(text.as_bytes()));
+                moment.map(Some).ok_or_else(|| assertion(name))
+            }
+        }
+    };
+    // Times are told in milliseconds, and compared as they are told.
+    let told = |micros: i64| micros.div_euclid(1_000) * 1_000;
+    let (updated, deleted) = (since("updatedDate")?, since("deletedDate")?);
+    let mut found = if body["deleted"] == json!(true) {
+        let graves = sandbox.graves(index);
+        let rows = graves.into_iter().filter(|(_, at)| deleted.is_none_or(|from| told(*at) >= from));
+        let rows = rows.map(|(row, _)| row).collect();
+        Found { rows, ..sandbox.scan(index, u64::MAX, 0, false, |_| false) }
+    } else {
+        sandbox.scan(index, 0, usize::MAX, false, |_| true)
+    };
+    let (world, salt) = (found.world.clone(), found.salt);
+    let changed = |row: &Row| (!world.never_changed(salt, row)).then(|| told(row.updated));
+    if let Some(from) = updated {
+        found.rows.retain(|row| changed(row).is_some_and(|at| at >= from));
+    }
+    if request.param("sort") == Some("updatedDate") {
+        found.rows.sort_by_key(|row| (changed(row), row.slot));
+    }
+    found.rows = found.rows.into_iter().skip(offset as usize).take(limit as usize).collect();
+    let mut ink = Ink::new(Provider::Hubplanner.hand());
+    ink.raw("[");
+    found.write(&mut ink, stream, |_| true);
+    ink.raw("]");
+    Ok(Page { rows: found.rows.len() as u64, ..Page::json(200, ink.out) })
+}
+
+fn list(sandbox: &Sandbox, index: usize, stream: &Stream, request: &Request) -> Result<Page, Page> {
+    let (offset, limit) = paging(stream, request)?;
     let wish = Wish {
         order: order(stream, request).ok_or_else(|| assertion("sort"))?,
         filters: &[],

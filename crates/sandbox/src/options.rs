@@ -19,6 +19,10 @@ pub struct Options {
     pub flowlu_key: String,
     /// The key Hub Planner accepts.
     pub hubplanner_key: String,
+    /// The token HubSpot accepts.
+    pub hubspot_token: String,
+    /// The key Hubnity accepts.
+    pub hubnity_key: String,
     /// Whether requests beyond the limits are refused. They are counted either way.
     pub limits: bool,
     /// Planhat's limit: so many requests in any window of that length.
@@ -27,6 +31,12 @@ pub struct Options {
     pub flowlu_limit: (u32, Duration),
     /// Hub Planner's.
     pub hubplanner_limit: (u32, Duration),
+    /// HubSpot's.
+    pub hubspot_limit: (u32, Duration),
+    /// Hubnity's.
+    pub hubnity_limit: (u32, Duration),
+    /// Properties that HubSpot's customer made, beside those that every object has.
+    pub hubspot_properties: usize,
     /// Hub Planner's calls in a day, and how long its days are. They begin when a whole number of them have passed
     /// since 1970 in UTC. Refused requests count, too.
     pub hubplanner_daily: (u32, Duration),
@@ -84,8 +94,8 @@ pub enum OptionsError {
 }
 
 impl Options {
-    /// What `sync sandbox` starts with: token `planhat-sandbox-token`, keys `flowlu-sandbox-key` and
-    /// `hubplanner.sandbox.key`, limits on.
+    /// What `sync sandbox` starts with: tokens `planhat-sandbox-token` and `hubspot-sandbox-token`, keys
+    /// `flowlu-sandbox-key`, `hubplanner.sandbox.key` and `hbn_sandbox`, limits on.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             seed: 1,
@@ -93,10 +103,15 @@ impl Options {
             planhat_token: "planhat-sandbox-token".to_owned(),
             flowlu_key: "flowlu-sandbox-key".to_owned(),
             hubplanner_key: "hubplanner.sandbox.key".to_owned(),
+            hubspot_token: "hubspot-sandbox-token".to_owned(),
+            hubnity_key: "hbn_sandbox".to_owned(),
             limits: true,
             planhat_limit: (200, Duration::from_mins(1)),
             flowlu_limit: (3, Duration::from_secs(2)),
             hubplanner_limit: (50, Duration::from_secs(5)),
+            hubspot_limit: (100, Duration::from_secs(10)),
+            hubnity_limit: (100, Duration::from_mins(1)),
+            hubspot_properties: 5,
             hubplanner_daily: (6_000, Duration::from_hours(24)),
             hubplanner_reset: Reset::EpochMs,
             forbidden: Vec::new(),

@@ -11,6 +11,7 @@ use sync_http::serve::{Handler, Incoming, Reply, Server};
 
 use crate::counters::{Asked, Counters, ProviderCounters};
 use crate::faults::{Armed, Change, Fault, RetryAfter, What, strike};
+use crate::field::Row;
 use crate::ink::{Ink, http_date};
 use crate::listing::{self, Filter, Found, Wish};
 use crate::options::{Options, OptionsError};
@@ -18,7 +19,7 @@ use crate::request::{Page, Request, decode, query};
 use crate::state::{Provider, State, index as index_of, streams};
 use crate::table::{By, Order, Passes};
 use crate::window::{Day, Place};
-use crate::{control, flowlu, hubplanner, planhat};
+use crate::{control, flowlu, hubnity, hubplanner, hubspot, planhat};
 
 /// The built-in providers, played.
 ///
@@ -254,6 +255,8 @@ impl Sandbox {
             Provider::Planhat => planhat::answer(self, request, place),
             Provider::Flowlu => flowlu::answer(self, request, place),
             Provider::Hubplanner => hubplanner::answer(self, request, place, day),
+            Provider::Hubspot => hubspot::answer(self, request, place),
+            Provider::Hubnity => hubnity::answer(self, request, place),
         };
         let (reply, status, rows, bytes) = match fault {
             None => sent(right()),
@@ -301,7 +304,8 @@ impl Sandbox {
     /// The query without secrets.
     fn public(&self, request: &Request) -> Vec<(String, String)> {
         let secret = |text: &str| {
-            [&self.options.planhat_token, &self.options.flowlu_key, &self.options.hubplanner_key]
+            let own = &self.options;
+            [&own.planhat_token, &own.flowlu_key, &own.hubplanner_key, &own.hubspot_token, &own.hubnity_key]
                 .into_iter()
                 .any(|secret| !secret.is_empty() && text.contains(secret.as_str()))
         };
@@ -323,6 +327,55 @@ impl Sandbox {
         let total = table.len();
         drop(passes);
         Found { rows, matching, total, world, salt }
+    }
+
+    /// So many rows from a slot on, by id, that pass; and how many do in all, where that is asked.
+    pub(crate) fn scan(
+        &self,
+        index: usize,
+        from: u64,
+        limit: usize,
+        count: bool,
+        passes: impl Fn(&Row) -> bool,
+    ) -> Found {
+        let state = self.state();
+        let table = &state.tables[index].1;
+        let order = Order { by: By::Id, descending: false };
+        let (mut rows, mut matching, mut position) = (Vec::new(), 0, table.position(from));
+        while let Some(row) = table.at(order, position) {
+            position += 1;
+            if passes(&row) {
+                matching += 1;
+                if rows.len() < limit {
+                    rows.push(row);
+                }
+                if !count && rows.len() >= limit {
+                    break;
+                }
+            }
+        }
+        Found { rows, matching, total: table.len(), world: state.world.clone(), salt: table.salt }
+    }
+
+    /// The rows that were deleted, from a slot on, by id.
+    pub(crate) fn buried(&self, index: usize, from: u64) -> Found {
+        let state = self.state();
+        let table = &state.tables[index].1;
+        let mut rows: Vec<Row> =
+            state.graves[index].iter().map(|(row, _)| *row).filter(|row| row.slot >= from).collect();
+        rows.sort_by_key(|row| row.slot);
+        Found {
+            matching: rows.len() as u64,
+            rows,
+            total: table.len(),
+            world: state.world.clone(),
+            salt: table.salt,
+        }
+    }
+
+    /// The rows that were deleted, and when.
+    pub(crate) fn graves(&self, index: usize) -> Vec<(Row, i64)> {
+        self.state().graves[index].clone()
     }
 
     /// One row, if its slot lives.
@@ -383,8 +436,9 @@ impl Handler for Played {
 /// What the counters call a request's target: the path without ids.
 fn endpoint(provider: Provider, request: &Request) -> String {
     let parts = match provider {
-        Provider::Planhat | Provider::Hubplanner => 1,
+        Provider::Planhat | Provider::Hubplanner | Provider::Hubnity => 1,
         Provider::Flowlu => 3,
+        Provider::Hubspot => 5,
     };
     let mut endpoint = provider.name().to_owned();
     for part in request.path.iter().take(parts) {

@@ -3,13 +3,13 @@
 use crate::counters::Counters;
 use crate::draw::{Draw, mix, salt};
 use crate::faults::{Armed, Change};
-use crate::field::{Of, World};
+use crate::field::{Of, Row, World};
 use crate::ink::Hand;
 use crate::options::{Options, OptionsError};
 use crate::stream::Stream;
 use crate::table::Table;
 use crate::window::{Days, Window};
-use crate::{flowlu, hubplanner, planhat};
+use crate::{flowlu, hubnity, hubplanner, hubspot, planhat};
 
 /// A provider the sandbox plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +17,21 @@ pub(crate) enum Provider {
     Planhat,
     Flowlu,
     Hubplanner,
+    Hubspot,
+    Hubnity,
 }
 
 impl Provider {
-    pub(crate) const ALL: [Self; 3] = [Self::Planhat, Self::Flowlu, Self::Hubplanner];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Planhat, Self::Flowlu, Self::Hubplanner, Self::Hubspot, Self::Hubnity];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Planhat => "planhat",
             Self::Flowlu => "flowlu",
             Self::Hubplanner => "hubplanner",
+            Self::Hubspot => "hubspot",
+            Self::Hubnity => "hubnity",
         }
     }
 
@@ -35,12 +40,14 @@ impl Provider {
             Self::Planhat => planhat::STREAMS,
             Self::Flowlu => flowlu::STREAMS,
             Self::Hubplanner => hubplanner::STREAMS,
+            Self::Hubspot => hubspot::STREAMS,
+            Self::Hubnity => hubnity::STREAMS,
         }
     }
 
     pub(crate) fn hand(self) -> Hand {
         match self {
-            Self::Planhat | Self::Hubplanner => Hand::Plain,
+            Self::Planhat | Self::Hubplanner | Self::Hubspot | Self::Hubnity => Hand::Plain,
             Self::Flowlu => Hand::Escaped,
         }
     }
@@ -76,6 +83,8 @@ pub(crate) struct State {
     pub(crate) world: World,
     /// In the order of [`streams`].
     pub(crate) tables: Vec<(&'static Stream, Table)>,
+    /// Rows that were deleted, as they were, and when, in the order of [`streams`].
+    pub(crate) graves: Vec<Vec<(Row, i64)>>,
     pub(crate) windows: [Window; PROVIDERS],
     /// The days of Hub Planner's account.
     pub(crate) days: Days,
@@ -102,7 +111,15 @@ impl State {
                 nul: options.nul,
             },
             tables: streams().map(|(s, _)| (s, Table::new(options.seed, salt(s.name), rows(s)))).collect(),
-            windows: [options.planhat_limit, options.flowlu_limit, options.hubplanner_limit].map(Window::new),
+            graves: streams().map(|_| Vec::new()).collect(),
+            windows: [
+                options.planhat_limit,
+                options.flowlu_limit,
+                options.hubplanner_limit,
+                options.hubspot_limit,
+                options.hubnity_limit,
+            ]
+            .map(Window::new),
             days: Days::new(options.hubplanner_daily),
             at_once: [0; PROVIDERS],
             most_at_once: [0; PROVIDERS],
@@ -121,6 +138,7 @@ impl State {
     pub(crate) fn set_rows(&mut self, index: usize, rows: u64) {
         let (stream, table) = &mut self.tables[index];
         *table = Table::new(self.world.seed, table.salt, rows);
+        self.graves[index].clear();
         let name = stream.name;
         self.resize(name, rows);
     }
@@ -148,6 +166,9 @@ impl State {
             Change::Insert => table.insert(rows, before, now, draw),
             Change::Delete => table.delete(rows, before, draw),
         };
+        if change == Change::Delete {
+            self.graves[index].extend(rows.iter().map(|row| (*row, now)));
+        }
         rows.iter().map(|row| self.world.id(table.salt, stream.fields, row)).collect()
     }
 }

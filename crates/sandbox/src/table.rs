@@ -143,6 +143,11 @@ impl Table {
         (updated, updated - (group % 2 * behind) as i64 * MILLI)
     }
 
+    /// The position by id of the first live row from a slot on.
+    pub(crate) fn position(&self, slot: u64) -> u64 {
+        self.count_below(slot)
+    }
+
     /// Live rows with a slot below.
     fn count_below(&self, slot: u64) -> u64 {
         let base = slot.div_ceil(SLOTS).min(self.base);

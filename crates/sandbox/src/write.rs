@@ -43,6 +43,11 @@ impl World {
         ink.raw("}");
     }
 
+    /// Whether a row has no time of change, where its provider leaves that out until there is one.
+    pub(crate) fn never_changed(&self, salt: u64, row: &Row) -> bool {
+        row.version == 0 && self.bits(salt, row.slot).is_multiple_of(3)
+    }
+
     /// Writes one value, with its key in front if asked; nothing where the row lacks the field.
     pub(crate) fn write_field(
         &self,
@@ -90,7 +95,8 @@ impl World {
             Make::NumberId => ink.number(row.slot as i64 + 1),
             Make::TextId => quoted(ink, row.slot as i64 + 1),
             Make::Created => ink.iso(row.created, "Z"),
-            Make::Updated => ink.iso(row.updated, "Z"),
+            Make::Changed if self.never_changed(salt, row) => ink.raw("null"),
+            Make::Updated | Make::Changed => ink.iso(row.updated, "Z"),
             Make::UpdatedSecond => ink.iso(row.updated_second, "Z"),
             Make::LocalCreated => ink.local(row.created + self.local_offset),
             Make::LocalUpdated => ink.local(row.updated + self.local_offset),

@@ -6,7 +6,7 @@ use crate::node::Node;
 use crate::read::{Form, Reader};
 use crate::reference::Referring;
 use crate::schema::{self, Defs, Json};
-use crate::template::{self, InUrl};
+use crate::template::{self, InBase};
 
 /// The base of a pipeline: a URL, in which references may stand.
 pub(crate) struct PipelineBase;
@@ -32,7 +32,7 @@ impl Form for ConnectorBase {
 
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Template> {
         let text = reader.text(node, "a URL")?;
-        let template = template::read::<InUrl>(node, text, reader);
+        let template = template::read::<InBase>(node, text, reader);
         let fine = mask::check_url(node, text, reader) && check(node, text, reader);
         template.filter(|_| fine)
     }

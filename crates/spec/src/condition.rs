@@ -58,6 +58,25 @@ impl Subject for OfAnswer {
     }
 }
 
+/// The settings.
+pub(crate) struct OfConfig;
+
+impl Subject for OfConfig {
+    const ABOUT: &'static str = "Settings, `config.NAME`, each with what it must be.";
+    const PATTERN: &'static str = r"^config\.";
+
+    fn settle(path: FieldPath) -> Result<FieldPath, PathError> {
+        match path.0.as_slice() {
+            [root, _] if root == "config" => Ok(path),
+            names => Err(PathError {
+                at: 0..names[0].len(),
+                message: "a condition on settings has paths such as `config.NAME`".into(),
+                help: "write `config.NAME`",
+            }),
+        }
+    }
+}
+
 /// A condition on a row or on an answer.
 pub(crate) struct On<S>(PhantomData<S>);
 

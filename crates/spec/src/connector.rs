@@ -50,6 +50,8 @@ pub struct Connector {
     pub check: Option<RequestSpec>,
     /// What every stream begins with.
     pub defaults: Stream,
+    /// Streams with parameters, for streams to be of.
+    pub kinds: Vec<(Spanned<String>, Stream)>,
     /// The streams, in the order written.
     pub streams: Vec<(Spanned<String>, Stream)>,
 }
@@ -325,6 +327,106 @@ pub enum BodyTemplate {
     List(Vec<BodyTemplate>),
 }
 
+/// One of the listings that make up a stream: what it says replaces the stream's own word.
+#[derive(Clone, Debug, Default)]
+pub struct Variant {
+    /// Its request; one with a path of its own begins anew.
+    pub request: RequestSpec,
+    /// Where its rows are.
+    pub records: Option<Vec<Spanned<FieldPath>>>,
+    /// How it goes on.
+    pub paginate: Option<Paginate>,
+    /// Only rows for which it holds.
+    pub keep: Option<Condition>,
+    /// Rows for which it holds are tombstones.
+    pub deleted_when: Option<Condition>,
+}
+
+/// `for_each:`: one slice for each row of another stream.
+#[derive(Clone, Debug)]
+pub struct ForEach {
+    /// That stream.
+    pub stream: Spanned<String>,
+    /// Whether only its changed rows count, after a first read.
+    pub only_changed: bool,
+    /// Rows a request.
+    pub batch: u32,
+}
+
+/// The values of one name of `each:`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EachValues {
+    /// These.
+    List(Vec<serde_json::Value>),
+    /// The value of a setting, its parts between commas.
+    Setting(Spanned<String>),
+}
+
+/// `each_from:`: a list that the provider gives.
+#[derive(Clone, Debug)]
+pub struct EachFrom {
+    /// The request.
+    pub request: RequestSpec,
+    /// Where the list is.
+    pub records: Vec<Spanned<FieldPath>>,
+}
+
+/// `columns:`: the fields that must be named to be sent.
+#[derive(Clone, Debug)]
+pub struct ColumnsWord {
+    /// The request that lists them.
+    pub request: RequestSpec,
+    /// Where the list is.
+    pub records: Vec<Spanned<FieldPath>>,
+    /// The field of an element that is the name.
+    pub name: FieldPath,
+    /// How many are asked for at once.
+    pub chunk: Option<Chunk>,
+    /// The field by which the pieces of a row are joined.
+    pub merge_on: FieldPath,
+}
+
+/// How many columns are asked for at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// So many.
+    Count(u64),
+    /// As many as keep the URL within so many characters.
+    Url(u64),
+}
+
+/// `explode:`: every element of a list becomes a row.
+#[derive(Clone, Debug)]
+pub struct Explode {
+    /// The list.
+    pub path: FieldPath,
+    /// Fields of the record that its elements take along: name to path.
+    pub carry: Vec<(String, FieldPath)>,
+    /// What a record has where its list is not whole.
+    pub more: Option<FieldPath>,
+}
+
+/// `kind:`: the kind that a stream is of, and its parameters.
+#[derive(Clone, Debug)]
+pub struct KindUse {
+    /// The kind.
+    pub name: Spanned<String>,
+    /// Its parameters.
+    pub parameters: Vec<(String, Template)>,
+}
+
+/// How an answer is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decode {
+    /// JSON.
+    #[default]
+    Json,
+    /// A JSON value a line.
+    Jsonl,
+    /// Comma-separated values, the first line being the names; every value is a text.
+    Csv,
+}
+
 /// A stream as written. What is `None` is inherited from `defaults`.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
@@ -355,6 +457,32 @@ pub struct Stream {
     pub unverified: Option<bool>,
     /// A word for people.
     pub description: Option<String>,
+    /// Fields that every row of a slice is given.
+    pub set: Vec<(String, BodyTemplate)>,
+    /// A list whose elements become rows.
+    pub explode: Option<Explode>,
+    /// One slice for each row of another stream.
+    pub for_each: Option<Said<ForEach>>,
+    /// One slice for each of these values.
+    pub each: Vec<(String, EachValues)>,
+    /// One slice for each element of a list that the provider gives.
+    pub each_from: Option<EachFrom>,
+    /// The listing that is read without state.
+    pub full: Option<Variant>,
+    /// The listing that is read with state.
+    pub changed: Option<Variant>,
+    /// A further listing, of what was deleted or archived.
+    pub archived: Option<Variant>,
+    /// Fields that must be named to be sent.
+    pub columns: Option<ColumnsWord>,
+    /// The kind it is of.
+    pub kind: Option<KindUse>,
+    /// How answers are read.
+    pub decode: Option<Decode>,
+    /// Whether bodies are compressed files.
+    pub unpack: Option<bool>,
+    /// What must hold of the settings for the stream to be there.
+    pub enabled_when: Option<Condition>,
 }
 
 /// A word as it is said, which may be `none`: that takes out what would be inherited.
@@ -418,14 +546,34 @@ pub struct FieldPath(pub Vec<String>);
 pub struct Paginate {
     /// The kind; absent in a stream that changes only the size or the stop.
     pub kind: Option<PaginateKind>,
-    /// The size parameter and its value.
-    pub size: Option<(String, u64)>,
+    /// How many rows are asked for, and where that is said.
+    pub size: Option<Size>,
     /// When the listing is over.
     pub stop: Option<StopRule>,
+    /// How many rows one listing gives at most, and what then.
+    pub ceiling: Option<Ceiling>,
+}
+
+/// The size of a page: a parameter and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Where it stands, and its name.
+    pub parameter: Parameter,
+    /// Rows a page.
+    pub rows: u64,
+}
+
+/// A place in a request that `paginate` sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parameter {
+    /// A query parameter.
+    Query(String),
+    /// A top-level key of the body.
+    Body(String),
 }
 
 /// The kinds of pagination.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum PaginateKind {
     /// One answer is the whole listing.
     None,
@@ -441,9 +589,79 @@ pub enum PaginateKind {
         /// The query parameter.
         param: String,
     },
+    /// A token of the answer, which the next request gives back.
+    Cursor {
+        /// Where it is in the answer.
+        from: FieldPath,
+        /// Where it goes.
+        to: Parameter,
+        /// What must hold of the answer for the listing to go on.
+        more: Option<Condition>,
+        /// Whether the answer holds it percent-encoded.
+        percent: bool,
+    },
+    /// The next page's whole address, in the answer.
+    NextUrl {
+        /// Where it is in the answer.
+        from: FieldPath,
+    },
+    /// The next page's address in the header `Link` (RFC 8288).
+    LinkHeader,
+    /// The rows behind the greatest value so far, asked for by that value.
+    Keyset {
+        /// The field whose value grows from row to row.
+        by: FieldPath,
+        /// How its values are compared.
+        r#as: KeysetOrder,
+        /// What the value fills: `${cursor}`, or this name of `${page.NAME}`.
+        to: KeysetTo,
+        /// The value of the first page.
+        first: Option<String>,
+        /// The page number by which rows of one and the same value are told apart, and the number of its first page.
+        ties: Option<(String, u64)>,
+    },
 }
 
-/// When a listing is over. An empty page ends every listing.
+/// How the values of a keyset are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeysetOrder {
+    /// As whole numbers, in quotes or not.
+    Int,
+    /// As text, byte by byte.
+    Text,
+    /// As moments, by the format of the stream's cursor.
+    #[default]
+    Time,
+}
+
+/// What the value of a keyset fills in the next request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeysetTo {
+    /// `${cursor}`: from this value on, so that the last rows come again.
+    Cursor,
+    /// `${page.NAME}`: behind this value.
+    Page(String),
+}
+
+/// What one listing gives at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// Rows.
+    pub rows: u64,
+    /// What is done where there are more.
+    pub then: CeilingThen,
+}
+
+/// What is done where a listing has more rows than it gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CeilingThen {
+    /// The window of time is halved until its rows fit.
+    NarrowWindow,
+    /// The stream fails.
+    Error,
+}
+
+/// When a listing is over. An empty page ends every listing that is counted, a missing token every other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StopRule {
     /// After a page with fewer rows than asked for. Only where the server is known not to clamp.
@@ -451,8 +669,10 @@ pub enum StopRule {
     /// After a page without rows.
     #[default]
     Empty,
-    /// When as many rows as the first of these paths says were received.
+    /// When as many rows as the first of these paths says were received; under `keyset`, when the page has them all.
     Total(Vec<FieldPath>),
+    /// After an answer that has nothing at this path.
+    Absent(FieldPath),
 }
 
 /// `cursor:` in a connector.
@@ -483,6 +703,35 @@ pub struct Cursor {
     pub lookback: Option<Duration>,
     /// How long a change may stay invisible.
     pub hold_back: Option<Duration>,
+    /// How much time is asked for at once.
+    pub window: Option<Duration>,
+    /// What a row without the field is.
+    pub nulls: Option<Nulls>,
+    /// How far back the provider can tell changes; after a longer pause the whole listing is read.
+    pub fallback_after: Option<Duration>,
+    /// A second listing, for rows that the filter hides because they lack the field.
+    pub also: Option<Box<Also>>,
+}
+
+/// What a row without the cursor's field is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nulls {
+    /// Changed, for all that is known.
+    #[default]
+    Read,
+    /// Not changed since the first read.
+    Skip,
+}
+
+/// A second listing, newest first, for rows that the filter of the first hides.
+#[derive(Clone, Debug, Default)]
+pub struct Also {
+    /// Its request.
+    pub request: RequestSpec,
+    /// How it goes on; absent means as the stream does.
+    pub paginate: Option<Paginate>,
+    /// The field that orders it.
+    pub field: Option<FieldPath>,
 }
 
 /// Who compares cursor values.
@@ -490,6 +739,10 @@ pub struct Cursor {
 pub enum CursorMode {
     /// This program: the API has no filter for changes.
     Client,
+    /// The provider: the request says from where on.
+    Server,
+    /// This program, in a listing that the provider keeps newest first.
+    Feed,
 }
 
 /// How cursor values read.

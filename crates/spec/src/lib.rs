@@ -37,4 +37,4 @@ pub use pipeline::*;
 pub use quantity::{parse_duration, parse_rate, parse_size};
 pub use read::nearest;
 pub use reference::{expand, is_stored_name, reference};
-pub use text::{Condition, Hole, Piece, Rate, Relation, Root, Scalar, Spanned, Template, Test};
+pub use text::{Condition, Hole, HoleFormat, Piece, Rate, Relation, Root, Scalar, Spanned, Template, Test};

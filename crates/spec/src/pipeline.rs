@@ -120,6 +120,8 @@ pub struct StreamOptions {
     pub primary_key: Option<Spanned<Vec<String>>>,
     /// Narrows the connector's cursor.
     pub cursor: Option<Spanned<PipelineCursor>>,
+    /// How the past is read.
+    pub backfill: Option<Spanned<Backfill>>,
     /// The write disposition.
     pub write: Option<Spanned<Disposition>>,
     /// What happens when the table's columns would have to change.
@@ -190,11 +192,29 @@ pub struct Percent {
     pub millionths: u32,
 }
 
+/// `backfill:`.
+#[derive(Clone, Debug)]
+pub struct Backfill {
+    /// The first read begins here.
+    pub from: Spanned<String>,
+    /// How much time is asked for at once.
+    pub chunk: Option<Duration>,
+}
+
 /// `deletes:`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deletes {
     /// The column that marks a deleted row, which then stays.
     pub mark: Option<Spanned<String>>,
+    /// How deletions are found where nothing tells them.
+    pub detect: Option<Detect>,
+}
+
+/// How deletions are found where nothing tells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detect {
+    /// By what a complete listing has no more.
+    Snapshot,
 }
 
 /// One pattern of `select:`.

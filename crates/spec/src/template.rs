@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::path::{closing_quote, read_part};
 use crate::read::{Form, Reader, listed, nearest, shown};
 use crate::schema::{self, Defs, Json};
-use crate::{FieldPath, Hole, Piece, Root, Template};
+use crate::{FieldPath, Hole, HoleFormat, Piece, Root, Template};
 
 /// A part of a text, as byte ranges: what stands between holes, and what stands inside one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,10 +70,14 @@ macro_rules! places {
 }
 
 places! {
-    /// A base URL or the path of a request.
-    InUrl [Root::Config] false "a URL is logged, so only `config` can be looked up in it";
+    /// A base URL.
+    InBase [Root::Config] false "a URL is logged, so only `config` can be looked up in it";
+    /// The path of a request.
+    InUrl [Root::Config, Root::Parent, Root::Item, Root::Kind, Root::Stream] false "a URL is logged, so no secret can be looked up in it; what a page or a window gives stands in `query` or `body`";
     /// A value of `query`, of a stream's `headers`, or in a body.
-    InRequest [Root::Config, Root::Columns] true "only `config` and `columns` can be looked up here; a secret stands in `auth` or in the connector's `headers`";
+    InRequest [Root::Config, Root::Columns, Root::Cursor, Root::Window, Root::Page, Root::Parent, Root::Item, Root::Kind, Root::Stream] true "this cannot be looked up in a request; a secret stands in `auth` or in the connector's `headers`";
+    /// A value of `set`.
+    InSet [Root::Config, Root::Parent, Root::Item, Root::Kind, Root::Stream] true "only what stays the same for a whole slice can be set in its rows";
     /// A header of every request.
     InHeaders [Root::Config, Root::Secret] true "only `config` and `secret` can be looked up here";
     /// A part of `auth`.
@@ -81,7 +85,7 @@ places! {
     /// The place or the name of a part of `auth`.
     InAuthName [Root::Config] false "only `config` can be looked up in a name; a secret is a value";
     /// What is said about an error.
-    InSay [Root::Body, Root::Headers, Root::Status] false "only `body`, `headers` and `status` can be looked up in `say`";
+    InSay [Root::Body, Root::Headers, Root::Status, Root::Stream] false "only `body`, `headers`, `status` and `stream` can be looked up in `say`";
 }
 
 /// A text with holes, for one place.
@@ -102,8 +106,10 @@ impl<P: Place> Form for Filled<P> {
 
 fn holes(roots: &[Root]) -> String {
     let hole = |root: &Root| match root {
-        Root::Status => "`${status}`".to_owned(),
-        Root::Columns => "`${columns?:comma}`".to_owned(),
+        Root::Status | Root::Stream => format!("`${{{}}}`", name_of(*root)),
+        Root::Columns => "`${columns:comma}`".to_owned(),
+        Root::Cursor => "`${cursor?}`".to_owned(),
+        Root::Window => "`${window.start}`".to_owned(),
         root => format!("`${{{}.NAME}}`", name_of(*root)),
     };
     roots.iter().map(hole).collect::<Vec<_>>().join(", ")
@@ -120,6 +126,13 @@ const ROOTS: &[(&str, Root)] = &[
     ("headers", Root::Headers),
     ("status", Root::Status),
     ("columns", Root::Columns),
+    ("cursor", Root::Cursor),
+    ("window", Root::Window),
+    ("page", Root::Page),
+    ("parent", Root::Parent),
+    ("item", Root::Item),
+    ("kind", Root::Kind),
+    ("stream", Root::Stream),
 ];
 
 /// The text of a scalar as a template.
@@ -154,9 +167,9 @@ fn hole<P: Place>(node: &Node, text: &str, range: Range<usize>, reader: &mut Rea
         reader.find(span, format!("`${{{}}}` belongs in a pipeline", shown(inside)), help);
         return None;
     }
-    let (wanted, list) = match inside.strip_suffix(":comma") {
-        Some(wanted) => (wanted, true),
-        None => (inside, false),
+    let (wanted, word) = match colon(inside) {
+        Some(at) => (&inside[..at], Some(&inside[at + 1..])),
+        None => (inside, None),
     };
     let (wanted, optional) = match wanted.strip_suffix('?') {
         Some(wanted) => (wanted, true),
@@ -182,17 +195,50 @@ fn hole<P: Place>(node: &Node, text: &str, range: Range<usize>, reader: &mut Rea
         reader.find(span, "nothing can be left out here", "leave the `?` out");
         return None;
     }
-    if *root == Root::Columns && !(list && optional && rest.is_empty()) {
-        let message = "`columns` is a list, and absent where a pipeline selects none by name";
-        reader.find(span, message, "write `${columns?:comma}`");
-        return None;
-    }
-    if list && *root != Root::Columns {
-        reader.find(span, format!("`{first}` is no list"), "leave `:comma` out");
-        return None;
-    }
     let path = names::<P>(*root, rest, span, reader)?;
-    Some(Hole { root: *root, path, optional })
+    let format = match word {
+        None => None,
+        Some(word) => {
+            let at = reader.stretch(node, range.end - word.len()..range.end);
+            Some(format_word(*root, word, at, reader)?)
+        }
+    };
+    Some(Hole { root: *root, path, optional, format })
+}
+
+/// Where the format word of a hole begins; a colon in quotes is part of a name.
+fn colon(inside: &str) -> Option<usize> {
+    let mut quoted = false;
+    for (at, c) in inside.char_indices() {
+        match c {
+            '"' => quoted = !quoted,
+            ':' if !quoted => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// How the value of a root may be written.
+fn format_word(root: Root, word: &str, span: crate::Span, reader: &mut Reader<'_>) -> Option<HoleFormat> {
+    match root {
+        Root::Columns | Root::Parent if word == "comma" => Some(HoleFormat::Comma),
+        Root::Cursor | Root::Window => match crate::CursorFormat::parse(word) {
+            Ok(format) => Some(HoleFormat::Moment(format)),
+            Err((message, help)) => {
+                reader.find(span, message, help);
+                None
+            }
+        },
+        Root::Columns | Root::Parent => {
+            reader.unknown(span, format!("`{}` is not a format of a list", shown(word)), word, &["comma"])
+        }
+        root => {
+            let message = format!("`{}` is written as it is", name_of(root));
+            reader.find(span, message, format!("leave `:{}` out", shown(word)));
+            None
+        }
+    }
 }
 
 /// What a hole looks for under its root.
@@ -203,9 +249,19 @@ fn names<P: Place>(
     reader: &mut Reader<'_>,
 ) -> Option<FieldPath> {
     match (root, names) {
-        (Root::Status | Root::Columns, []) => Some(FieldPath(Vec::new())),
-        (Root::Status, _) => {
-            reader.find(span, "`status` is a number and has nothing inside", "write `${status}`");
+        (Root::Status | Root::Columns | Root::Cursor | Root::Stream, []) => Some(FieldPath(Vec::new())),
+        (Root::Status | Root::Columns | Root::Cursor | Root::Stream, _) => {
+            let root = name_of(root);
+            reader.find(span, format!("`{root}` has nothing inside"), format!("write `${{{root}}}`"));
+            None
+        }
+        (Root::Window, [name]) if matches!(name.as_str(), "start" | "end") => Some(FieldPath(names.to_vec())),
+        (Root::Window, _) => {
+            reader.find(
+                span,
+                "a window has a start and an end",
+                "write `${window.start}` or `${window.end}`",
+            );
             None
         }
         (_, []) => {
@@ -229,7 +285,7 @@ fn names<P: Place>(
             reader.find(span, format!("`{}` cannot be the name of a secret", shown(name)), help);
             None
         }
-        (Root::Body, _) | (_, [_]) => Some(FieldPath(names.to_vec())),
+        (Root::Body | Root::Parent | Root::Item, _) | (_, [_]) => Some(FieldPath(names.to_vec())),
         (root, _) => {
             let root = name_of(root);
             reader.find(span, format!("`{root}` has no levels"), format!("write `${{{root}.NAME}}`"));
@@ -276,6 +332,9 @@ mod tests {
         check::<InAuth>("Token ${secret.key}", "Token <Secret key>");
         check::<InRequest>("${config.region?}", "<Config region?>");
         check::<InRequest>("a,${columns?:comma}", "a,<Columns ?>");
+        check::<InRequest>("${window.start:%Y-%m-%dT%H:%M:%SZ}", "<Window start>");
+        check::<InRequest>("${cursor?:epoch_ms}", "<Cursor ?>");
+        check::<InUrl>("/orders/${parent.\"a:b\".id}/x", "/orders/<Parent \"a:b\".id>/x");
         check::<InSay>(
             "${body.error.\"a}b\"} ${headers.X-Id} ${status}",
             "<Body error.\"a}b\"> <Headers x-id> <Status >",
@@ -289,17 +348,29 @@ mod tests {
         check::<InUrl>("${config.hots}", "config.hots | there is no setting `hots` | did you mean `host`?");
         check::<InUrl>(
             "${cursor}",
-            "cursor | nothing is called `cursor` here | holes here: `${config.NAME}`",
+            "cursor | `cursor` cannot be looked up here | a URL is logged, so no secret can be looked up in it; what a page or a window gives stands in `query` or `body`",
         );
         check::<InUrl>(
             "/x/${secret.key}",
-            "secret | `secret` cannot be looked up here | a URL is logged, so only `config` can be looked up in it",
+            "secret | `secret` cannot be looked up here | a URL is logged, so no secret can be looked up in it; what a page or a window gives stands in `query` or `body`",
         );
         check::<InUrl>("${config.host?}", "config.host? | nothing can be left out here | leave the `?` out");
         check::<InUrl>("a${config.host", "${config.host | a hole is not closed | end it with `}`");
         check::<InUrl>("${config}", "config | `config` needs a name | write `${config.NAME}`");
         check::<InUrl>("${}", " | `` has an empty name | names stand between the dots: `a.b`");
         check::<InAuth>("${secret.a.b}", "secret.a.b | `secret` has no levels | write `${secret.NAME}`");
+        check::<InRequest>(
+            "${window.begin}",
+            "window.begin | a window has a start and an end | write `${window.start}` or `${window.end}`",
+        );
+        check::<InRequest>(
+            "${cursor:epoch_sm}",
+            "epoch_sm | `epoch_sm` is not a format | did you mean `epoch_ms`?",
+        );
+        check::<InRequest>(
+            "${config.host:comma}",
+            "comma | `config` is written as it is | leave `:comma` out",
+        );
         check::<InAuth>(
             "${env:KEY}",
             "env:KEY | `${env:KEY}` belongs in a pipeline | a connector names its secrets, `${secret.NAME}`; a pipeline says where they are",

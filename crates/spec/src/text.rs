@@ -35,6 +35,17 @@ pub struct Hole {
     pub path: FieldPath,
     /// Whether a missing value leaves the whole entry out.
     pub optional: bool,
+    /// How the value is written there; absent means as it is.
+    pub format: Option<HoleFormat>,
+}
+
+/// How the value of a hole is written: what follows its colon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HoleFormat {
+    /// A moment, as cursor values are written.
+    Moment(crate::CursorFormat),
+    /// A list, its values with commas between.
+    Comma,
 }
 
 /// Where a hole looks.
@@ -50,8 +61,23 @@ pub enum Root {
     Headers,
     /// The answer's status; in `errors` only.
     Status,
-    /// The fields that the pipeline selects, in a request of a stream; absent where they cannot be named.
+    /// The fields that are asked for: those of the stream's `columns`, else those that the pipeline selects; absent
+    /// where they cannot be named.
     Columns,
+    /// The value behind which changes are wanted; absent in a first read without `start`.
+    Cursor,
+    /// The window that is read: `start` and `end`.
+    Window,
+    /// Where the listing goes on: the names that `paginate` gives.
+    Page,
+    /// The row of the stream that `for_each` names.
+    Parent,
+    /// The element that `each` or `each_from` gives.
+    Item,
+    /// A parameter of the stream's kind.
+    Kind,
+    /// The stream's own name.
+    Stream,
 }
 
 /// What must hold: every one of these tests. In `errors` a path begins with `body` or `headers`, and the header's

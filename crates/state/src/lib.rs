@@ -10,6 +10,7 @@
 //! Apart from all that, [`BudgetDb`] keeps the figures of budgets, once for each user.
 
 mod budget;
+mod census;
 mod error;
 mod history;
 mod ledger;

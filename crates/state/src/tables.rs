@@ -78,6 +78,22 @@ const STEPS: &[&str] = &[
     create index rejects_by_hash on rejects (stream, destination, hash);
     create index rejects_by_identity on rejects (stream, destination, identity);
 ",
+    "
+    create table census (
+        stream text not null,
+        destination text not null,
+        identity blob not null,
+        generation integer not null,
+        key text not null,
+        primary key (stream, destination, identity)
+    ) strict, without rowid;
+    create table censuses (
+        stream text not null,
+        destination text not null,
+        generation integer not null,
+        primary key (stream, destination)
+    ) strict, without rowid;
+",
 ];
 
 /// The newest format.

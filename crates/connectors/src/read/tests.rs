@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use sync_core::{BoxFuture, Response};
+use sync_core::{BoxFuture, Request, Response, Verdict};
 use sync_spec::{Connector, Document};
 
 use super::*;
-use crate::json;
+use crate::{Plan, json};
 
 mod broken;
 mod changes;
+mod language;
 mod offsets;
 mod pages;
 mod resume;
+mod slices;
 mod storms;
 
 /// A row of the provider.
@@ -313,6 +315,8 @@ fn options() -> ReadOptions {
         listing_only: false,
         limit: None,
         columns: None,
+        window: None,
+        census: false,
     }
 }
 

@@ -183,14 +183,14 @@ fn column_of(path: &FieldPath) -> String {
 
 /// The column that marks deleted rows, where the table has one.
 fn deleted(of: &Of<'_>, complaints: &mut Complaints) -> Option<String> {
-    let tells = of.stream.tells_deletes();
+    let word = of.options.deletes.as_ref().or(of.pipeline.defaults.deletes.as_ref());
+    let tells = of.stream.tells_deletes() || word.is_some_and(|deletes| deletes.value.detect.is_some());
     if let Some(deletes) = of.options.deletes.as_ref().filter(|_| !tells) {
         let message =
             format!("nothing tells which rows of `{}` are deleted, so none can be marked", of.stream.name);
-        let help = "leave `deletes` out, or say `deleted_when` in the connector";
+        let help = "find them with `detect: snapshot`, or say `deleted_when` in the connector";
         complaints.add(deletes.span, message, Some(help.into()));
     }
-    let word = of.options.deletes.as_ref().or(of.pipeline.defaults.deletes.as_ref());
     let mark = word.and_then(|deletes| deletes.value.mark.as_ref()).map(|mark| mark.value.clone());
     match of.disposition {
         _ if !tells => None,

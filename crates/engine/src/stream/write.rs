@@ -36,6 +36,7 @@ pub(super) struct Writer {
     limited: bool,
     allow_empty: bool,
     replaces: bool,
+    census: bool,
     opened: Opened,
     key: Vec<String>,
     shaping: String,
@@ -92,6 +93,7 @@ impl Writer {
             allow_empty: context.options.allow_empty,
             replaces: stream.disposition == Disposition::Replace
                 || (context.options.full_refresh && stream.disposition != Disposition::History),
+            census: stream.census,
             opened,
             key: stream.columns.terms.key.clone(),
             shaping: stream.columns.shaping.clone(),
@@ -348,6 +350,11 @@ impl Writer {
         self.published(published);
         self.receive(receipt)?;
         self.copy(&checkpoint);
+        if self.census
+            && let Err(error) = self.forget_the_missed()
+        {
+            return Err(error);
+        }
         if self.replaces {
             // The rows that earlier runs set aside belonged to a table that is no more.
             let forgotten =
@@ -355,6 +362,14 @@ impl Writer {
             forgotten.map_err(|error| error.problem())?;
         }
         Ok(())
+    }
+
+    /// Those whose deletion has landed are nobody's concern any more.
+    fn forget_the_missed(&self) -> Result<(), Problem> {
+        let (stream, destination) = (&self.report.stream, &self.destination);
+        let generation =
+            self.store.census_begins(stream, destination, true).map_err(|error| error.problem())?;
+        self.store.census_ends(stream, destination, generation).map_err(|error| error.problem())
     }
 
     /// Remembers why a row was set aside, and that a row of the same key makes it out of date.

@@ -3,8 +3,8 @@
 use crate::field::{
     Field,
     Make::{
-        Amount, Created, Email, FirstName, Flag, Json, Label, LastName, ObjectId, Pick, Quarters, Ref, Refs,
-        Text, Updated, Whole,
+        Amount, Changed, Created, Email, FirstName, Flag, Json, Label, LastName, ObjectId, Pick, Quarters,
+        Ref, Refs, Text, Updated, Whole,
     },
     Of, f,
 };
@@ -25,7 +25,58 @@ pub(crate) static STREAMS: &[Stream] = &[
     stream("hubplanner/projects", "project", u64::MAX, 1_400, PROJECTS),
     stream("hubplanner/resources", "resource", u64::MAX, 120, RESOURCES),
     stream("hubplanner/bookings", "booking", 20, 3_200, BOOKINGS),
+    stream("hubplanner/time_entries", "timeentry", 20, 2_300, TIME_ENTRIES),
+    stream("hubplanner/events", "event", u64::MAX, 30, NAMED),
+    stream("hubplanner/clients", "client", u64::MAX, 90, NAMED),
+    stream("hubplanner/holidays", "holiday", u64::MAX, 40, NAMED),
+    stream("hubplanner/milestones", "milestone", u64::MAX, 1_050, PLAIN),
+    stream("hubplanner/vacations", "vacation", u64::MAX, 60, PLAIN),
+    stream("hubplanner/billing_rates", "billingRate", u64::MAX, 12, NAMED),
+    stream("hubplanner/project_groups", "projectgroup", u64::MAX, 9, NAMED),
+    stream("hubplanner/resource_groups", "resourcegroup", u64::MAX, 8, NAMED),
+    stream("hubplanner/booking_categories", "categories", 20, 33, NAMED),
+    stream("hubplanner/category_groups", "category-groups", 20, 5, NAMED),
+    stream("hubplanner/cost_categories", "costCategories", u64::MAX, 6, NAMED),
+    stream("hubplanner/project_tags", "project-tag", u64::MAX, 14, PLAIN),
+    stream("hubplanner/resource_tags", "resource-tag", u64::MAX, 13, PLAIN),
+    stream("hubplanner/project_managers", "project-manager", u64::MAX, 17, RESOURCES),
+    stream("hubplanner/unassigned_work", "unassigned-work", u64::MAX, 4, PLAIN),
+    stream("hubplanner/project_custom_field_templates", "project/customField/template", u64::MAX, 11, NAMED),
+    stream(
+        "hubplanner/resource_custom_field_templates",
+        "resource/customField/template",
+        u64::MAX,
+        10,
+        NAMED,
+    ),
 ];
+
+const TIME_ENTRIES: &[Field] = &[
+    f("_id", ObjectId),
+    f("resource", Ref(Of::Resource)),
+    f("project", Ref(Of::HubProject)),
+    f("projectType", Pick(&["REGULAR", "EVENT"])),
+    f("date", Pick(&["2026-02-10", "2026-02-11"])),
+    f("minutes", Whole(0, 600)).moves(),
+    f("note", Text).blank().moves(),
+    f("status", Pick(&["UNSUBMITTED", "SUBMITTED", "APPROVED", "REJECTED", "PENDING", "EMPTY"])),
+    f("locked", Flag(9)),
+    f("createdDate", Created),
+    f("updatedDate", Changed),
+];
+
+/// What many lists have in common.
+const NAMED: &[Field] = &[
+    f("_id", ObjectId),
+    f("name", Label("Thing")),
+    f("metadata", Text).blank().moves(),
+    f("createdDate", Created),
+    f("updatedDate", Changed),
+];
+
+/// Without a word about times.
+const PLAIN: &[Field] =
+    &[f("_id", ObjectId), f("value", Label("Value")), f("metadata", Text).blank().moves()];
 
 const PROJECTS: &[Field] = &[
     f("_id", ObjectId),
@@ -62,7 +113,7 @@ const RESOURCES: &[Field] = &[
     f("note", Text).blank().moves(),
     f("metadata", Label("hr")).blank(),
     f("createdDate", Created),
-    f("updatedDate", Updated),
+    f("updatedDate", Changed),
     f("isProjectManager", Flag(7)),
     f("resourceRates", Json(r#"{"external":[],"internal":[]}"#)),
 ];
@@ -89,7 +140,7 @@ const BOOKINGS: &[Field] = &[
         ),
     ),
     f("createdDate", Created),
-    f("updatedDate", Updated),
+    f("updatedDate", Changed),
     f("customFields", Json("[]")),
     f("bookedMinutes", Whole(0, 2_400)).sparse(),
 ];

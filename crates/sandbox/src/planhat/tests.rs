@@ -229,7 +229,7 @@ fn unknown_paths_and_methods_are_refused() {
     assert_eq!(get(&sandbox, "companies/1/2").status, 404);
     assert_eq!(get(&sandbox, "").status, 404);
     assert_eq!(ask(&sandbox, "PUT", "/planhat/companies", Some(BEARER)).status, 405);
-    assert_eq!(ask(&sandbox, "GET", "/hubspot/contacts", Some(BEARER)).status, 404);
+    assert_eq!(ask(&sandbox, "GET", "/nobody/contacts", Some(BEARER)).status, 404);
 }
 
 #[test]

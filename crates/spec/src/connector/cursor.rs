@@ -2,14 +2,16 @@
 
 use serde_json::json;
 
+use super::paginate::PaginateWord;
+use super::request::{BodyWord, QueryMap, RequestHeaders, RequestPath, target};
 use crate::forms::{AnyName, MapOf, bare};
 use crate::moment::Moment;
 use crate::node::{Node, Value};
-use crate::quantity::Length;
-use crate::read::{Form, Located, Reader, record, shown};
+use crate::quantity::{Interval, Length};
+use crate::read::{Form, Located, Reader, nearest, record, shown, words};
 use crate::schema::{self, Defs, Json};
 use crate::template::{Filled, InRequest};
-use crate::{Cursor, CursorFormat, CursorMode, CursorWord, FieldPath};
+use crate::{Also, Cursor, CursorFormat, CursorMode, CursorWord, FieldPath, Nulls, RequestSpec};
 
 /// `none`, or a map.
 pub(crate) struct CursorForm;
@@ -56,10 +58,56 @@ record! {
         may lookback: Length,
         /// How long a change may stay invisible.
         may hold_back: Length,
+        /// How much time is asked for at once, by `${window.start}` and `${window.end}`. Default: all of it.
+        may window: Interval,
+        /// What a row without the field is. Default `read`.
+        may nulls: Nulls,
+        /// How far back the provider can tell changes; after a longer pause the whole listing is read.
+        may fallback_after: Interval,
+        /// A second listing, newest first, for rows that the provider's filter hides because they lack the field.
+        may also: AlsoMap,
     }
     |reader, fields| {
         let (newest_first, oldest_first) = (newest_first.map(bare), oldest_first.map(bare));
-        Some(Cursor { field, format, mode, newest_first, oldest_first, start, lookback, hold_back })
+        let also = also.map(Box::new);
+        Some(Cursor {
+            field, format, mode, newest_first, oldest_first, start, lookback, hold_back, window, nulls, fallback_after, also,
+        })
+    }
+}
+
+words!(Nulls, "a word about rows without the field" {
+    "read" => Nulls::Read, "changed, for all that is known.";
+    "skip" => Nulls::Skip, "not changed since the first read.";
+});
+
+record! {
+    /// A second listing for rows without the cursor's field.
+    AlsoMap -> Also, "also" {
+        /// The path of a GET, from its first slash; `base_url` comes before it.
+        may get: Located<RequestPath>,
+        /// The path of a POST, for searches.
+        may post: Located<RequestPath>,
+        /// Query parameters; they sort the listing newest first.
+        may query: QueryMap,
+        /// Headers.
+        may headers: RequestHeaders,
+        /// A JSON body of a `post`.
+        may body: BodyWord,
+        /// How it goes on. Default: as the stream does.
+        may paginate: PaginateWord,
+        /// The field that orders it, such as the time of creation.
+        need field: FieldPath,
+    }
+    Exactly["get", "post"]
+    |reader, fields| {
+        let request = RequestSpec {
+            target: target(get, post),
+            query: query.unwrap_or_default(),
+            headers: headers.unwrap_or_default(),
+            body,
+        };
+        Some(Also { request, paginate, field: Some(field) })
     }
 }
 
@@ -71,23 +119,36 @@ const NAMES: &[(&str, CursorFormat, &str)] = &[
     ("date", CursorFormat::Date, "`YYYY-MM-DD`."),
 ];
 
+impl CursorFormat {
+    /// Reads a format: one of the names, or a strftime text. The error is what is wrong, and what to do.
+    pub(crate) fn parse(text: &str) -> Result<Self, (String, String)> {
+        if let Some((_, format, _)) = NAMES.iter().find(|(name, ..)| *name == text) {
+            return Ok(format.clone());
+        }
+        if !text.contains('%') {
+            let known = || NAMES.iter().map(|(name, ..)| *name).chain(["%Y-%m-%d %H:%M:%S"]);
+            let help = match nearest(text, known()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known here: {}", crate::read::listed(known())),
+            };
+            return Err((format!("`{}` is not a format", shown(text)), help));
+        }
+        match strftime_fault(text) {
+            None => Ok(Self::Strftime(text.to_owned())),
+            Some(message) => Err((message, "such as `%Y-%m-%d %H:%M:%S`".to_owned())),
+        }
+    }
+}
+
 impl Form for CursorFormat {
     type Value = Self;
 
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.text(node, "a format")?;
-        if let Some((_, format, _)) = NAMES.iter().find(|(name, ..)| *name == text) {
-            return Some(format.clone());
-        }
-        if !text.contains('%') {
-            let known: Vec<&str> =
-                NAMES.iter().map(|(name, ..)| *name).chain(["%Y-%m-%d %H:%M:%S"]).collect();
-            return reader.unknown(node.span, format!("`{}` is not a format", shown(text)), text, &known);
-        }
-        match strftime_fault(text) {
-            None => Some(Self::Strftime(text.to_owned())),
-            Some(message) => {
-                reader.find(node.span, message, "such as `%Y-%m-%d %H:%M:%S`");
+        match Self::parse(text) {
+            Ok(format) => Some(format),
+            Err((message, help)) => {
+                reader.find(node.span, message, help);
                 None
             }
         }

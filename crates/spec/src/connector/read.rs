@@ -75,6 +75,8 @@ record! {
         may check: RequestMap,
         /// What every stream begins with. Maps merge key by key; lists and scalars replace.
         may defaults: StreamMap,
+        /// Streams with parameters, `${kind.NAME}`, that streams can be of.
+        may kinds: MapOf<StreamName, StreamMap>,
         /// The streams.
         need streams: MapOf<StreamName, OrNothing<StreamMap>>,
     }
@@ -97,6 +99,7 @@ record! {
             errors: errors.unwrap_or_default(),
             check,
             defaults: defaults.unwrap_or_default(),
+            kinds: kinds.unwrap_or_default(),
             streams,
         })
     }

@@ -237,7 +237,7 @@ fn json_of(node: &Node, reader: &mut Reader<'_>) -> Option<BodyTemplate> {
 }
 
 /// A number that JSON readers take as it was written.
-fn number(node: &Node, text: &str, reader: &mut Reader<'_>) -> Option<BodyTemplate> {
+pub(crate) fn number(node: &Node, text: &str, reader: &mut Reader<'_>) -> Option<BodyTemplate> {
     let number: Option<serde_json::Number> = serde_json::from_str(text).ok();
     let kept = number.filter(|n| n.is_i64() || n.is_u64() || text.contains(['.', 'e', 'E']));
     match kept {

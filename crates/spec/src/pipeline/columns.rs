@@ -5,7 +5,7 @@ use crate::node::Node;
 use crate::path::read_part;
 use crate::read::{Form, Located, Reader, record, words};
 use crate::schema::{self, Defs, Json};
-use crate::{BadRow, Contract, Deletes, FieldPath, Percent, SchemaContract, SelectPattern};
+use crate::{BadRow, Contract, Deletes, Detect, FieldPath, Percent, SchemaContract, SelectPattern};
 use serde_json::json;
 
 record! {
@@ -36,9 +36,15 @@ record! {
     DeletesMap -> Deletes, "deletes" {
         /// The row stays, and this column of it says that it is deleted: `_deleted`. Without it the row goes.
         may r#as: Located<ColumnName>,
+        /// How deletions are found where the provider tells none: `snapshot`, by what a complete listing has no more.
+        may detect: Detect,
     }
-    |reader, fields| Some(Deletes { mark: r#as })
+    |reader, fields| Some(Deletes { mark: r#as, detect })
 }
+
+words!(Detect, "a way to find deletions" {
+    "snapshot" => Detect::Snapshot, "by what a complete listing has no more; each run reads all of it.";
+});
 
 /// The name of a column of the engine's own.
 pub(super) struct ColumnName;

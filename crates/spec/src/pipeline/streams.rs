@@ -8,11 +8,13 @@ use super::transform::StepMap;
 use crate::forms::{FieldNames, ListOf, MapOf, Name, OrNothing, StreamName};
 use crate::moment::Moment;
 use crate::node::{Node, Value};
-use crate::quantity::Length;
+use crate::quantity::{Interval, Length};
 use crate::read::{Form, Located, Reader, record, shown, words};
 use crate::schema::{self, Defs, Json};
 use crate::types::TypesWord;
-use crate::{BadRow, CursorMode, FieldPath, Percent, PipelineCursor, Spanned, StreamOptions, Streams};
+use crate::{
+    Backfill, BadRow, CursorMode, FieldPath, Percent, PipelineCursor, Spanned, StreamOptions, Streams,
+};
 
 /// A list of names, `"*"`, or a map from name to options.
 pub(crate) struct StreamsWord;
@@ -90,6 +92,8 @@ record! {
         may primary_key: Located<FieldNames>,
         /// Narrows the connector's own cursor.
         may cursor: Located<CursorMap>,
+        /// How the past is read, where the API filters by time: `{ from: 2022-01-01, chunk: 30d }`.
+        may backfill: Located<BackfillMap>,
         /// The write disposition. Default: merge where the stream has a primary key, else replace.
         may write: Located<Disposition>,
         /// What happens when the table's columns would have to change: `{ new_columns: …, type_change: … }`.
@@ -110,6 +114,7 @@ record! {
     |reader, fields| Some(StreamOptions {
         primary_key,
         cursor,
+        backfill,
         write,
         schema: schema.unwrap_or_default(),
         on_bad_row,
@@ -136,6 +141,17 @@ record! {
     |reader, fields| Some(PipelineCursor { field, mode, start, lookback })
 }
 
+record! {
+    /// How the past is read.
+    BackfillMap -> Backfill, "backfill" {
+        /// The first read begins here: a date, or a timestamp with a zone.
+        need from: Located<Moment>,
+        /// How much time is asked for at once. Default: as the connector says.
+        may chunk: Interval,
+    }
+    |reader, fields| Some(Backfill { from, chunk })
+}
+
 words!(Disposition, "a write disposition" {
     "append" => Disposition::Append, "adds rows past the saved cursor.";
     "replace" => Disposition::Replace, "the table becomes the whole listing, visible when it is whole.";
@@ -145,4 +161,6 @@ words!(Disposition, "a write disposition" {
 
 words!(CursorMode, "a cursor mode" {
     "client" => CursorMode::Client, "this program compares, the API has no filter for changes.";
+    "server" => CursorMode::Server, "the API is asked for changes by `${cursor}` or `${window.start}`.";
+    "feed" => CursorMode::Feed, "this program compares, in a listing that is newest first.";
 });

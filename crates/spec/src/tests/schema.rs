@@ -152,9 +152,9 @@ fn what_the_reader_refuses_for_its_form_is_not_valid() {
     connector("status: 429", "status: 42");
     connector("key: id", "key: []");
     connector("get: /licenses", "get: licenses");
-    connector("{ limit: 100 }", "{ limit: 100, b: 1 }");
+    connector("{ count: 100 }", "{ count: 100, b: 1 }");
     connector("{ gt: 1 }", "{ gt: 1, lt: 2 }");
-    connector("X-View: full", "X View: full");
+    connector("X-View: wide", "X View: wide");
 }
 
 /// Every word of a schema: names of properties, and values of enums and constants.
@@ -235,6 +235,11 @@ fn every_word_of_the_schema_is_read_and_no_other() {
             ]
             .as_slice(),
             ["epoch_ms", "date", "short", "config", "type", "enum"].as_slice(),
+            [
+                "detect", "snapshot", "backfill", "from", "chunk", "feed", "server", "time", "error", "json",
+                "csv", "read", "fields",
+            ]
+            .as_slice(),
         ]
         .concat();
         for word in words_of(&schema) {

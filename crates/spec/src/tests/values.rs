@@ -214,7 +214,10 @@ fn connector_streams() {
     assert_eq!(paginate.kind, Some(PaginateKind::Page { param: "p".into(), first: 1 }));
     assert_eq!(
         (&paginate.size, &paginate.stop),
-        (&Some(("count".into(), 100)), &Some(StopRule::Total(total)))
+        (
+            &Some(Size { parameter: Parameter::Query("count".into()), rows: 100 }),
+            &Some(StopRule::Total(total))
+        )
     );
     let stream = |name: &str| {
         connector.streams.iter().find(|(n, _)| n.value == name).map(|(_, s)| s).expect("a stream")

@@ -18,7 +18,7 @@ fn connector_top() {
     connector(
         "connector: flowlu",
         "extends: x\nconnector: flowlu",
-        "1:1 extends | unknown word `extends` | known here: `connector`, `version`, `title`, `config`, `base_url`, `headers`, `redirects`, `auth`, `account`, `rate_limit`, `errors`, `check`, `defaults`, `streams`",
+        "1:1 extends | unknown word `extends` | known here: `connector`, `version`, `title`, `config`, `base_url`, `headers`, `redirects`, `auth`, `account`, `rate_limit`, `errors`, `check`, `defaults`, `kinds`, `streams`",
     );
     connector(
         "version: 1.2",
@@ -259,7 +259,7 @@ fn errors() {
     connector(
         "${body.error.error_msg}",
         "${config.region}",
-        "16:64 config | `config` cannot be looked up here | only `body`, `headers` and `status` can be looked up in `say`",
+        "16:64 config | `config` cannot be looked up here | only `body`, `headers`, `status` and `stream` can be looked up in `say`",
     );
     connector(
         "body.error.error_code:",
@@ -320,7 +320,7 @@ fn requests() {
     connector(
         "get: /core/user/list",
         "get: \"/${secret.api_key}\"",
-        "19:19 secret | `secret` cannot be looked up here | a URL is logged, so only `config` can be looked up in it",
+        "19:19 secret | `secret` cannot be looked up here | a URL is logged, so no secret can be looked up in it; what a page or a window gives stands in `query` or `body`",
     );
     connector(
         "get: /core/user/list",
@@ -335,8 +335,8 @@ fn requests() {
     connector("count: 1 }", "count: [1] }", "19:48 [1] | `count` must be a text, not a list | -");
     connector(
         "count: 1 }",
-        "count: \"${cursor?}\" }",
-        "19:51 cursor | nothing is called `cursor` here | holes here: `${config.NAME}`, `${columns?:comma}`",
+        "count: \"${curser?}\" }",
+        "19:51 curser | nothing is called `curser` here | did you mean `cursor`?",
     );
     connector(
         "n: [1, 2.5",
@@ -351,7 +351,7 @@ fn requests() {
     connector(
         "body: { updatedDate",
         "form: { updatedDate",
-        "36:5 form | unknown word `form` | known here: `get`, `post`, `query`, `headers`, `body`, `records`, `keep`, `deleted_when`, `drop`, `lift`, `types`, `types_from`, `key`, `paginate`, `cursor`, `unverified`, `description`",
+        "36:5 form | unknown word `form` | known here: `get`, `post`, `query`, `headers`, `body`, `records`, `keep`, `deleted_when`, `drop`, `lift`, `types`, `types_from`, `key`, `paginate`, `cursor`, `unverified`, `description`, `set`, `explode`, `for_each`, `each`, `each_from`, `full`, `changed`, `archived`, `columns`, `kind`, `decode`, `unpack`, `enabled_when`",
     );
 }
 
@@ -398,12 +398,12 @@ fn connector_streams() {
     connector(
         "total(response.total_result, response.total)",
         "totl(a)",
-        "24:73 \"totl(a)\" | `totl(a)` is not `short`, `empty` or `total(PATH, …)` | did you mean `total`? It lists the paths: `total(meta.total)`",
+        "24:73 \"totl(a)\" | `totl(a)` is not `short`, `empty`, `total(PATH, …)` or `absent(PATH)` | did you mean `total`? It lists the paths: `total(meta.total)`",
     );
     connector(
         "total(response.total_result, response.total)",
         "shrot",
-        "24:73 \"shrot\" | `shrot` is not `short`, `empty` or `total(PATH, …)` | did you mean `short`?",
+        "24:73 \"shrot\" | `shrot` is not `short`, `empty`, `total(PATH, …)` or `absent(PATH)` | did you mean `short`?",
     );
     connector(
         "paginate: none",
@@ -413,7 +413,7 @@ fn connector_streams() {
     connector(
         "paginate: none",
         "paginate: page",
-        "43:55 page | `page` needs its parameter | such as `{ page: { param: page, first: 1 } }` or `{ offset: { param: offset } }`",
+        "43:55 page | `page` needs its parameters | such as `{ page: { param: page, first: 1 } }`, `{ cursor: { from: next, to: { query: after } } }` or `{ next_url: { from: links.next } }`",
     );
     connector(
         "cursor: none",
@@ -437,8 +437,8 @@ fn connector_streams() {
     );
     connector(
         "mode: client",
-        "mode: feed",
-        "25:69 feed | `feed` is not a cursor mode | known here: `client`",
+        "mode: sevrer",
+        "25:69 sevrer | `sevrer` is not a cursor mode | did you mean `server`?",
     );
     connector(
         "start: 2024-01-01",
@@ -459,8 +459,8 @@ fn connector_streams() {
     );
     connector(
         "description: Companies",
-        "for_each: x, description: Companies",
-        "27:39 for_each | unknown word `for_each` | known here: `get`, `post`, `query`, `headers`, `body`, `records`, `keep`, `deleted_when`, `drop`, `lift`, `types`, `types_from`, `key`, `paginate`, `cursor`, `unverified`, `description`",
+        "write: x, description: Companies",
+        "27:39 write | unknown word `write` | known here: `get`, `post`, `query`, `headers`, `body`, `records`, `keep`, `deleted_when`, `drop`, `lift`, `types`, `types_from`, `key`, `paginate`, `cursor`, `unverified`, `description`, `set`, `explode`, `for_each`, `each`, `each_from`, `full`, `changed`, `archived`, `columns`, `kind`, `decode`, `unpack`, `enabled_when`",
     );
     connector("type: field.type, ", "", "48:5 types_from | `types_from` needs `type` | -");
     connector(
@@ -516,6 +516,6 @@ fn limits() {
     connector(
         "check: { get: /core/user/list, query: { count: 1 } }",
         "",
-        "49:10 portal.id | the answer to `check` would name the account, and there is no `check` | say `check`",
+        "68:10 portal.id | the answer to `check` would name the account, and there is no `check` | say `check`",
     );
 }

@@ -235,8 +235,8 @@ fn streams() {
     );
     pipeline(
         "mode: client",
-        "mode: server",
-        "20:39 server | `server` is not a cursor mode | known here: `client`",
+        "mode: sever",
+        "20:39 sever | `sever` is not a cursor mode | did you mean `server`?",
     );
     pipeline(
         "start: 2024-01-01",
@@ -270,8 +270,8 @@ fn streams() {
     );
     pipeline(
         "  notes:\n",
-        "  notes: { backfill: {} }\n",
-        "22:12 backfill | unknown word `backfill` | known here: `primary_key`, `cursor`, `write`, `schema`, `on_bad_row`, `max_bad`, `deletes`, `select`, `types`, `transform`",
+        "  notes: { bakfill: { from: 2022-01-01 } }\n",
+        "22:12 bakfill | unknown word `bakfill` | did you mean `backfill`?",
     );
 }
 
