@@ -31,6 +31,8 @@ pub enum Verdict {
     Reject,
     /// Again, with a smaller page.
     SmallerPage,
+    /// Again, with a shorter window of time.
+    SmallerWindow,
 }
 
 impl Verdict {

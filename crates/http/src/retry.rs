@@ -427,6 +427,9 @@ fn meaning(verdict: Verdict, status: u16) -> (Kind, &'static str, Option<&'stati
         Verdict::SmallerPage => {
             (Kind::Failed, "page_too_large", Some("set a smaller page size for this stream"))
         }
+        Verdict::SmallerWindow => {
+            (Kind::Failed, "window_too_large", Some("set a shorter `cursor.window` for this stream"))
+        }
         Verdict::Retry => {
             (Kind::Failed, "provider_failed", Some("run again later; the run goes on where it stopped"))
         }

@@ -97,7 +97,7 @@ impl Reader {
                 self.leg_again(why);
                 Ok(None)
             }
-            Turn::Fail(Broken::Ceiling(most)) => self.narrow(most).await,
+            Turn::Fail(Broken::Ceiling(most)) => self.ceiling(most).await,
             Turn::Fail(broken) => Err(self.broken(broken)),
             Turn::Deliver { marks, last, moved } => {
                 if let Some(more) = more {
@@ -309,9 +309,10 @@ impl Reader {
         }
     }
 
-    /// A listing that is declared to be one answer and has a round number of rows may be a first page.
+    /// A listing that is declared to be one answer and has a round number of rows may be a first page. What is asked
+    /// for by the keys of many parents at once has as many rows as those keys find.
     fn suspect(&mut self, rows: usize) {
-        let whole = self.leg.as_ref().is_some_and(|leg| leg.course.is_whole());
+        let whole = self.group.len() < 2 && self.leg.as_ref().is_some_and(|leg| leg.course.is_whole());
         if whole && ROUND.contains(&rows) && !self.notes.iter().any(|note| note.code == "round_count") {
             let message = format!(
                 "the answer has exactly {rows} rows and no paging is declared: perhaps it is a first page, and the rest is missing"
@@ -330,17 +331,22 @@ impl Reader {
     }
 
     /// A listing that gives so many rows at most has more: a shorter window has fewer.
-    async fn narrow(&mut self, most: u64) -> Result<Option<Step>, ReadError> {
-        let narrows = self.leg.as_ref().is_some_and(super::leg::Leg::narrows);
-        self.throw_away();
-        if narrows && let Some(found) = self.route.narrow() {
-            self.open_leg(found, None).await?;
+    async fn ceiling(&mut self, most: u64) -> Result<Option<Step>, ReadError> {
+        if self.leg.as_ref().is_some_and(super::leg::Leg::narrows) && self.narrow().await? {
             return Ok(None);
         }
         let message =
             format!("a listing of {} gives {most} rows at most, and there are more", self.stream.name);
         Err(ReadError::new(Kind::Failed, "listing_ceiling", message)
             .hint("the rows behind them cannot be had this way; see `ceiling` and `keyset` of the connector language"))
+    }
+
+    /// Begins the first half of the window that is read. False where there is none, or none that is shorter.
+    pub(super) async fn narrow(&mut self) -> Result<bool, ReadError> {
+        self.throw_away();
+        let Some(found) = self.route.narrow() else { return Ok(false) };
+        self.open_leg(found, None).await?;
+        Ok(true)
     }
 
     /// An answer that looked like a page and is none: asked for again after a while, a few times.

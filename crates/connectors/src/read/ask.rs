@@ -90,6 +90,16 @@ impl Reader {
         self.spent.enter(&outcome, &sent);
         match outcome {
             Ok(answer) => Ok(Some(answer)),
+            Err(refusal) if refusal.verdict == Some(Verdict::SmallerWindow) => {
+                if !self.narrow().await? {
+                    return Err(refused(&refusal));
+                }
+                if !self.notes.iter().any(|note| note.code == "smaller_windows") {
+                    let message = format!("shorter windows of time are asked for: {refusal}");
+                    self.notes.push(Note::new("smaller_windows", message));
+                }
+                Ok(None)
+            }
             Err(refusal) => self.cope(&refusal).map(|()| None),
         }
     }

@@ -74,6 +74,7 @@ words!(Verdict, "a meaning" {
     "skip_stream" => Verdict::SkipStream, "this credential may not read this stream; the rest goes on.";
     "reject" => Verdict::Reject, "this record was refused.";
     "smaller_page" => Verdict::SmallerPage, "again, with a smaller page.";
+    "smaller_window" => Verdict::SmallerWindow, "again, with a shorter window of time.";
 });
 
 words!(Operation, "an operation" {

@@ -229,6 +229,7 @@ fn every_word_of_the_schema_is_read_and_no_other() {
                 "retry",
                 "reject",
                 "smaller_page",
+                "smaller_window",
                 "iso",
                 "iso_ms",
                 "epoch",

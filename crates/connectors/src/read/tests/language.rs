@@ -73,7 +73,7 @@ impl Ask for Fake {
             let Reply(status, mut headers, body) = (inner.0)(&asked);
             if status != 200 {
                 return Err(Refusal {
-                    verdict: Some(Verdict::Fail),
+                    verdict: Some(if status == 413 { Verdict::SmallerWindow } else { Verdict::Fail }),
                     kind: Kind::Failed,
                     code: "provider_error",
                     message: format!("status {status}"),
@@ -495,6 +495,40 @@ streams:
     assert_eq!(ids, (1..=200).collect::<Vec<_>>());
     let error = CEILING.replace("then: narrow_window", "then: error");
     assert_eq!(all(&fake, &error, "rows").await.error.map(|error| error.code), Some("listing_ceiling"));
+}
+
+#[tokio::test]
+async fn a_window_that_the_provider_finds_too_long_is_halved() {
+    const WINDOWS: &str = "
+streams:
+  rows:
+    get: /rows
+    key: id
+    records: data
+    query: { from: \"${window.start:epoch}\", to: \"${window.end:epoch}\" }
+    paginate: none
+    cursor: { field: at, mode: server, start: 2025-01-01 }
+";
+    let longest = |seconds: i64| {
+        Fake::new(move |asked| {
+            let number = |name: &str| asked.number(name).expect(name) as i64;
+            let (from, to) = (number("from"), number("to"));
+            if to - from > seconds {
+                return Reply(413, Vec::new(), "too much at once".to_owned());
+            }
+            let within = |id: &usize| (from..=to).contains(&(DAY / 1_000_000 + *id as i64));
+            ok(&json!({"data": (1..=200).filter(within).map(row).collect::<Vec<_>>()}))
+        })
+    };
+    let took = all(&longest(86_400), WINDOWS, "rows").await;
+    let mut ids = took.whole().ids();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids, (1..=200).collect::<Vec<_>>());
+    assert!(took.notes.contains(&"smaller_windows".to_owned()), "{:?}", took.notes);
+    // Where no window is short enough, the provider's refusal is the end.
+    let took = all(&longest(-1), WINDOWS, "rows").await;
+    assert!(took.error.is_some());
 }
 
 #[tokio::test]

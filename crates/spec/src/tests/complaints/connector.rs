@@ -228,7 +228,7 @@ fn errors() {
     connector(
         "is: skip_stream",
         "is: explode",
-        "14:81 explode | `explode` is not a meaning | known here: `ok`, `empty`, `gone`, `auth`, `config`, `quota`, `limited`, `retry`, `fail`, `skip_stream`, `reject`, `smaller_page`",
+        "14:81 explode | `explode` is not a meaning | known here: `ok`, `empty`, `gone`, `auth`, `config`, `quota`, `limited`, `retry`, `fail`, `skip_stream`, `reject`, `smaller_page`, `smaller_window`",
     );
     connector("is: skip_stream", "iss: skip_stream", "14:77 iss | unknown word `iss` | did you mean `is`?");
     connector(
