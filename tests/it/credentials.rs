@@ -48,7 +48,13 @@ fn add(stage: &Stage, name: &str, provider: &str) {
 
 #[test]
 fn every_provider_is_added_tested_used_rotated_and_removed() {
-    for (provider, stream) in [("planhat", "companies"), ("flowlu", "leads"), ("hubplanner", "projects")] {
+    for (provider, stream) in [
+        ("planhat", "companies"),
+        ("flowlu", "leads"),
+        ("hubplanner", "projects"),
+        ("hubnity", "members"),
+        ("hubspot", "owners"),
+    ] {
         let stage = Stage::new();
         let (name, key) = (format!("{provider}-prod"), key_of(provider));
         add(&stage, &name, provider);
@@ -249,4 +255,27 @@ fn credentials_travel_and_the_vault_is_locked_anew() {
     let wrong = here.said(&["credentials", "list"]);
     assert_eq!(wrong.code, Some(2), "{}", wrong.err);
     assert!(wrong.err.contains("master.key does not open the vault"), "{}", wrong.err);
+}
+
+#[test]
+fn a_retired_key_works_as_far_as_the_provider_lets_it_and_is_warned_about() {
+    let stage = Stage::new();
+    let base = stage.base_url("hubspot");
+    let add = ["--connector", "hubspot", "--base-url", &base, "--from-stdin", "--no-test"];
+    fine(&with_stdin(
+        &stage,
+        &[&["add", "old", "--method", "hapikey"], add.as_slice()].concat(),
+        "old-key-1",
+    ));
+    let any = ["--method", "any", "--config", "place=query", "--config", "key_name=hapikey"];
+    fine(&with_stdin(&stage, &[&["add", "any"], any.as_slice(), add.as_slice()].concat(), "old-key-1"));
+    let named = ["--method", "any", "--config", "place=header", "--config", "key_name=authorization"];
+    let token = format!("Bearer {}", key_of("hubspot"));
+    fine(&with_stdin(&stage, &[&["add", "named"], named.as_slice(), add.as_slice()].concat(), &token));
+    for (name, accepted) in [("old", false), ("any", false), ("named", true)] {
+        let tested = stage.said(&["credentials", "test", name]);
+        assert_eq!(tested.code, Some(if accepted { 0 } else { 2 }), "{name}: {}{}", tested.out, tested.err);
+        assert_eq!(tested.out.contains("30 November 2022"), !accepted, "{}", tested.out);
+        assert!(!tested.out.contains("old-key-1") && !tested.err.contains("old-key-1"));
+    }
 }
