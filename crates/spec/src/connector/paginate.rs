@@ -303,7 +303,7 @@ impl Form for StopWord {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<StopRule> {
         const WHAT: &str = "`short`, `empty`, `total(PATH, …)` or `absent(PATH)`";
         let text = reader.text(node, WHAT)?;
-        if let Some(path) = text.strip_prefix("absent(").and_then(|t| t.trim_end().strip_suffix(')')) {
+        if let Some(path) = text.strip_prefix("absent(").and_then(|t| t.strip_suffix(')')) {
             let offset = path.as_ptr() as usize - text.as_ptr() as usize;
             return read_part(node, offset, FieldPath::parse(path), reader).map(StopRule::Absent);
         }
@@ -344,7 +344,7 @@ impl Form for StopWord {
             { "const": "short", "description": "After a page with fewer rows than asked for. Only where the server is known not to clamp." },
             { "const": "empty", "description": "After a page without rows." },
             { "type": "string", "pattern": r"^total\s*\(.+\)\s*$", "description": "When as many rows as the first of these paths says were received: `total(meta.total)`." },
-            { "type": "string", "pattern": r"^absent\(.+\)\s*$", "description": "After an answer that has nothing at this path: `absent(paging.next)`." },
+            { "type": "string", "pattern": r"^absent\(.+\)$", "description": "After an answer that has nothing at this path: `absent(paging.next)`." },
         ] })
     }
 }
