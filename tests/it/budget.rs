@@ -77,10 +77,11 @@ fn four_processes_and_a_kill_stay_within_one_limit_and_use_it() {
     assert_eq!(statuses(&stage).get(&429), None, "no request was one too many");
     assert_eq!((seen.violations, seen.most_in_window), (0, 20), "and every place of a window was used");
     // While all four had work. A place is taken until the window has passed after the answer, so a latency of 20 ms leaves
-    // 38.5 of 40 requests a second; a busy machine takes some more.
+    // 38.5 of 40 requests a second. How much of that is seen depends on what else the machine does: 28 were seen at a load
+    // of ten on two cores. Processes that take turns instead of sharing would reach ten.
     let asked = stage.sandbox.counters().asked;
     let rate = 220.0 / asked[239].at.since(asked[19].at).as_secs_f64();
-    assert!(rate >= 34.0, "{rate:.1} requests a second of 40");
+    assert!(rate >= 15.0, "{rate:.1} requests a second of 40");
 }
 
 #[test]
