@@ -327,7 +327,7 @@ fn a_newer_state_is_refused_by_name() {
     drop(database);
     let error = refusal(dir.path(), "p");
     assert_eq!(error.code(), "state_newer");
-    assert!(error.to_string().ends_with("has state format 99; this release reads up to 2"), "{error}");
+    assert!(error.to_string().ends_with("has state format 99; this release reads up to 3"), "{error}");
 }
 
 #[test]
